@@ -1,0 +1,50 @@
+"""Dollars: exact decimals in the code, plain decimal strings on the wire, integers in Redis.
+
+Not a price list (profile.py) and not a bill (costing.py). The unit of storage is the picodollar,
+1e-12 USD: a price given to six decimals per million tokens is a whole number of them per token, so
+sums of integers are exact where Redis' and Lua's floats would not be.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+PICODOLLARS_PER_USD = 10**12
+_QUANTUM = Decimal(1).scaleb(-12)
+
+
+def rounded(usd: Decimal) -> Decimal:
+    """The amount to the picodollar, half to even; what is stored and shown is this, nothing finer.
+
+    >>> rounded(Decimal("0.0000000000015"))
+    Decimal('2E-12')
+    """
+    return usd.quantize(_QUANTUM, rounding=ROUND_HALF_EVEN).normalize() + 0
+
+
+def to_text(usd: Decimal | None) -> str | None:
+    """Plain notation, exact, without trailing zeros; unknown money stays None.
+
+    >>> to_text(Decimal("0.0001640")), to_text(Decimal("1E-7")), to_text(Decimal(0)), to_text(None)
+    ('0.000164', '0.0000001', '0', None)
+    """
+    if usd is None:
+        return None
+    text = f"{usd:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def to_picodollars(usd: Decimal | str) -> int:
+    """Whole picodollars.
+
+    >>> to_picodollars("0.000164")
+    164000000
+    """
+    return int(rounded(Decimal(usd)) * PICODOLLARS_PER_USD)
+
+
+def from_picodollars(picodollars: int) -> Decimal:
+    """Dollars.
+
+    >>> to_text(from_picodollars(164000000))
+    '0.000164'
+    """
+    return Decimal(picodollars).scaleb(-12)
