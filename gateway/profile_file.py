@@ -1,0 +1,167 @@
+"""One model's YAML file, made into a profile.
+
+What the file leaves out comes from litellm's bundled table; capabilities come from the file itself
+or from its benchmark scores on the reference scale (anchors.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from gateway import anchors, bundled_prices, yaml_fields
+from gateway.profile import (
+    DEFAULT_EXPECTED_OUTPUT_TOKENS,
+    FEATURES,
+    Benchmark,
+    Dimension,
+    Limits,
+    PredictorFacts,
+    Price,
+    Profile,
+)
+from gateway.yaml_fields import Fields
+
+_RESERVED_NAME: Final = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A profile and its anchors (K,) in [0, 1]; None where capabilities were given outright."""
+
+    profile: Profile
+    anchors: tuple[float, ...] | None
+
+
+def read(
+    path: Path,
+    dimensions: Sequence[Dimension],
+    reference: Mapping[str, anchors.Range],
+    facts: PredictorFacts,
+    problems: list[str],
+) -> Draft | None:
+    """The profile of one file, or None with complaints in `problems`."""
+    fields = yaml_fields.read(path, problems)
+    if fields is None:
+        return None
+    name = fields.text("name", required=True)
+    model = fields.text("litellm_model", required=True)
+    if name is not None and name.partition(":")[0] == _RESERVED_NAME:
+        fields.reject("name", "'auto' and what starts with 'auto:' is the router's own name")
+    benchmarks = _benchmarks(fields, reference)
+    explicit = _explicit_capabilities(fields, dimensions)
+    if explicit is None and not benchmarks and "capabilities" not in fields:
+        fields.complain("capabilities", "give these, or benchmarks with at least one score each")
+    found = _anchors(fields, benchmarks, dimensions, reference) if explicit is None else None
+    price = _price(fields)
+    limits = _limits(fields)
+    features = frozenset(fields.texts("features"))
+    for feature in sorted(features - set(FEATURES)):
+        fields.reject("features", f"unknown feature '{feature}'; known are {', '.join(FEATURES)}")
+    expected = fields.integer("expected_output_tokens", low=1)
+    draft = Profile(
+        name=name or "",
+        litellm_model=model or "",
+        capabilities=explicit or _in_bands(found, facts.bands),
+        benchmarks=benchmarks,
+        price=price or (bundled_prices.price(model) if model else None),
+        limits=limits or (bundled_prices.limits(model) if model else Limits()),
+        features=features if "features" in fields or not model else bundled_prices.features(model),
+        expected_output_tokens=expected or DEFAULT_EXPECTED_OUTPUT_TOKENS,
+        api_key_env=fields.text("api_key_env"),
+        api_base=fields.text("api_base"),
+        params=fields.plain("params"),
+        litellm_params=fields.plain("litellm_params"),
+    )
+    fields.close()
+    return Draft(draft, found) if name and model else None
+
+
+def _benchmarks(fields: Fields, reference: Mapping[str, anchors.Range]) -> dict[str, Benchmark]:
+    table = fields.mapping("benchmarks")
+    scores: dict[str, Benchmark] = {}
+    for name, entry in table.mappings() if table else ():
+        score = entry.number("score", high=100, required=True)
+        source, date = entry.text("source"), entry.text("date")
+        entry.close()
+        if table is not None and name not in reference:
+            table.reject(name, f"is not in the reference table; known are {', '.join(reference)}")
+        elif score is not None:
+            scores[name] = Benchmark(score=float(score), source=source or "", date=date or "")
+    return scores
+
+
+def _explicit_capabilities(
+    fields: Fields, dimensions: Sequence[Dimension]
+) -> tuple[float, ...] | None:
+    """The vector (K,) given outright, on the requirements' scale."""
+    table = fields.mapping("capabilities")
+    if table is None:
+        return None
+    values = [table.number(item.name, high=1, required=True) for item in dimensions]
+    table.close()
+    return tuple(0.0 if value is None else float(value) for value in values)
+
+
+def _anchors(
+    fields: Fields,
+    benchmarks: Mapping[str, Benchmark],
+    dimensions: Sequence[Dimension],
+    reference: Mapping[str, anchors.Range],
+) -> tuple[float, ...] | None:
+    scores = {name: entry.score for name, entry in benchmarks.items()}
+    found = [anchors.mean_anchor(scores, item.benchmarks, reference) for item in dimensions]
+    for dimension, anchor in zip(dimensions, found, strict=True):
+        if anchor is None and scores:
+            wanted = ", ".join(dimension.benchmarks)
+            fields.reject("benchmarks", f"no score exercises {dimension.name}; add one of {wanted}")
+    known = [anchor for anchor in found if anchor is not None]
+    return tuple(known) if known and len(known) == len(found) else None
+
+
+def _in_bands(found: Sequence[float] | None, bands: Sequence[anchors.Range]) -> tuple[float, ...]:
+    if found is None:
+        return (0.0,) * len(bands)
+    return tuple(
+        round(anchors.banded(anchor, band), 12) for anchor, band in zip(found, bands, strict=True)
+    )
+
+
+def _price(fields: Fields) -> Price | None:
+    price = fields.mapping("price")
+    if price is None:
+        return None
+    amounts: dict[str, Decimal | None] = {
+        name: price.number(name, required=not name.startswith("cache"))
+        for name in (
+            "input_usd_per_mtok",
+            "output_usd_per_mtok",
+            "cached_input_usd_per_mtok",
+            "cache_write_usd_per_mtok",
+        )
+    }
+    source, date = price.text("source"), price.text("date")
+    price.close()
+    usd_in, usd_out = amounts.pop("input_usd_per_mtok"), amounts.pop("output_usd_per_mtok")
+    if usd_in is None or usd_out is None:
+        return None
+    return Price(
+        input_usd_per_mtok=usd_in,
+        output_usd_per_mtok=usd_out,
+        **amounts,
+        source=source or "",
+        date=date or "",
+    )
+
+
+def _limits(fields: Fields) -> Limits | None:
+    limits = fields.mapping("limits")
+    if limits is None:
+        return None
+    found = Limits(
+        context_tokens=limits.integer("context_tokens", low=1),
+        output_tokens=limits.integer("output_tokens", low=1),
+    )
+    limits.close()
+    return found
