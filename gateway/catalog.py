@@ -22,20 +22,30 @@ REFERENCE_FILE: Final = "reference.yaml"  # ships with the predictor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """All that a gateway may route to. `pools` hold usable profiles only; `unusable` says why not."""
+    """All that a gateway may route to. `pools` hold usable profiles only."""
 
     profiles: Mapping[str, Profile]
     pools: Mapping[str, Pool]
     dimensions: tuple[Dimension, ...]
-    unusable: Mapping[str, str]
+    unusable: Mapping[str, str]  # profile name -> why
     sha: str
 
     def is_usable(self, name: str) -> bool:
         return name in self.profiles and name not in self.unusable
 
 
-def load(folder: Path, facts: PredictorFacts, environ: Mapping[str, str]) -> Catalog:
-    """Read a catalog folder. Raises CatalogError with every problem found."""
+def load(
+    folder: Path,
+    facts: PredictorFacts,
+    environ: Mapping[str, str],
+    *,
+    usable_without_keys: bool = False,
+) -> Catalog:
+    """Read a catalog folder. Raises CatalogError with every problem found.
+
+    A profile whose `api_key_env` is not set in `environ` is unusable, unless the demo upstream
+    answers for it (`usable_without_keys`).
+    """
     problems: list[str] = []
     paths = files(folder)
     if not any(path.name == POOLS_FILE for path in paths):
@@ -55,7 +65,9 @@ def load(folder: Path, facts: PredictorFacts, environ: Mapping[str, str]) -> Cat
     unusable = {
         name: f"{draft.profile.api_key_env} is not set"
         for name, draft in drafts.items()
-        if draft.profile.api_key_env and not environ.get(draft.profile.api_key_env)
+        if draft.profile.api_key_env
+        and not environ.get(draft.profile.api_key_env)
+        and not usable_without_keys
     }
     pools = pools_file.read(folder / POOLS_FILE, drafts, unusable, dimensions, facts, problems)
     if problems:
@@ -70,7 +82,7 @@ def load(folder: Path, facts: PredictorFacts, environ: Mapping[str, str]) -> Cat
 
 
 def files(folder: Path) -> list[Path]:
-    """The files that make up the catalog, in order of name; hidden and backup files are not part."""
+    """The files that make up the catalog, in order of name; hidden files are not part."""
     return sorted(
         path for path in folder.glob("*.yaml") if path.is_file() and not path.name.startswith(".")
     )

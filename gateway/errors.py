@@ -116,7 +116,7 @@ class UpstreamError(GatewayError):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the next candidate may be tried (DESIGN.md 3): not for what is the caller's fault."""
+        """Whether the next candidate may be tried (DESIGN.md 3): never for a caller's mistake."""
         status = self.provider_status
         return status is None or status in (401, 403, 408, 429) or status >= 500
 

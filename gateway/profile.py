@@ -85,7 +85,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorFacts:
-    """What the catalog must know of the predictor: its axes (K,), bands (K,) and reference table."""
+    """What the catalog must know of the predictor: its axes (K,), bands (K,), reference table."""
 
     dimensions: tuple[str, ...]
     bands: tuple[tuple[float, float], ...]

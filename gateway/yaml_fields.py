@@ -119,7 +119,7 @@ class Fields:
         return value
 
     def numbers(self, allowed: Collection[str] | None = None) -> dict[str, float]:
-        """All fields of a mapping of numbers >= 0; its names are data, or of `allowed`. Closes it."""
+        """All fields of a mapping of numbers >= 0, named freely or as `allowed`. Closes it."""
         found: dict[str, float] = {}
         for name in self.names():
             if allowed is None or name in allowed:

@@ -1,0 +1,70 @@
+# `make` lists the targets. `make run` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types fix cov bench train demo image clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ /' | awk '{name = $$1; $$1 = ""; printf "  make %-8s%s\n", name, $$0}'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is missing (on Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "setting up $(VENV) (once, about two minutes)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(PIP) -e '.[dev,train]'
+	@touch $@
+
+run: $(VENV)/.run ## the gateway on http://127.0.0.1:4000, with whatever keys are set (none: a demo)
+	@$(BIN)/hydra-gateway serve
+
+demo: $(VENV)/.run ## the gateway on the demo upstream, whatever keys are set
+	@$(BIN)/hydra-gateway demo
+
+test: $(VENV)/.dev ## all tests
+	@$(BIN)/python -m pytest
+
+check: lint types test ## everything CI checks
+
+lint: $(VENV)/.dev ## ruff, formatting included, and the version in the changelog
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@grep -q "^## $$($(BIN)/python -c 'import gateway; print(gateway.__version__)')\b" CHANGELOG.md || { echo "CHANGELOG.md has no section for the version in gateway/__init__.py"; exit 1; }
+
+types: $(VENV)/.dev ## mypy --strict on gateway and predictor
+	@$(BIN)/mypy
+
+fix: $(VENV)/.dev ## format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+cov: $(VENV)/.dev ## branch coverage
+	@$(BIN)/coverage run -m pytest -q && $(BIN)/coverage report --skip-covered --show-missing
+
+bench: $(VENV)/.dev ## the benchmarks in bench/; the last line of each is JSON
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+train: $(VENV)/.train ## train the predictor anew: make train DATA=folder (formats in predictor/README.md)
+	@test -n "$(DATA)" || { echo "say where the data is: make train DATA=folder (formats in predictor/README.md)"; exit 1; }
+	@$(BIN)/python -m predictor.train --help
+
+image: ## the container image
+	docker build --tag hydra-gateway .
+
+clean: ## what the targets above made, except data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,152 @@
+"""The ASGI app: routes, what opens and closes with it, and the one place that answers errors."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import predictor
+from gateway import endpoints, health, log_endpoints
+from gateway.catalog import REFERENCE_FILE
+from gateway.decision_log import DecisionLog, LogUnavailable
+from gateway.endpoints import State
+from gateway.errors import (
+    GatewayError,
+    MethodNotAllowed,
+    NotFound,
+    SettingsError,
+    Unavailable,
+    to_openai_body,
+)
+from gateway.intake import DEFAULT_POOL, Intake
+from gateway.live_catalog import LiveCatalog
+from gateway.prediction import Prediction
+from gateway.profile import PredictorFacts
+from gateway.settings import Settings
+from gateway.upstream import Upstream
+
+logger = logging.getLogger(__name__)
+
+ROUTES = [
+    Route("/v1/chat/completions", endpoints.chat_completions, methods=["POST"]),
+    Route("/v1/route", endpoints.route, methods=["POST"]),
+    Route("/v1/models", endpoints.models, methods=["GET"]),
+    Route("/v1/models/{id:path}", endpoints.model, methods=["GET"]),
+    Route("/v1/decisions", log_endpoints.decisions, methods=["GET"]),
+    Route("/v1/decisions/{id}", log_endpoints.decision, methods=["GET"]),
+    Route("/v1/costs", log_endpoints.costs, methods=["GET"]),
+    Route("/healthz", health.healthz, methods=["GET"]),
+    Route("/readyz", health.readyz, methods=["GET"]),
+]
+
+
+def create_app(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str] | None = None,
+    demo_base: str | None = None,
+) -> Starlette:
+    """A gateway. `environ` holds the provider keys (default: the process's); `demo_base` is the
+    demo upstream's address while it answers for profiles without a key.
+
+    Raises SettingsError without a Redis URL: starting the embedded one is the command line's part.
+    """
+    if settings.redis_url is None:
+        raise SettingsError(["HYDRA_REDIS_URL: is required here; `hydra-gateway serve` embeds one"])
+    redis_url = settings.redis_url
+    providers = os.environ if environ is None else environ
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        model = predictor.load(settings.predictor)
+        catalog = LiveCatalog(
+            settings.catalog_folder,
+            facts(model),
+            providers,
+            usable_without_keys=demo_base is not None,
+        )
+        prediction = Prediction(model, timeout_ms=settings.predictor_timeout_ms)
+        async with DecisionLog.open(data_dir=settings.data_dir, redis_url=redis_url) as log:
+            watching = asyncio.create_task(catalog.watch())
+            gc.collect()
+            gc.freeze()  # a full collection with litellm loaded stops the world for 0.2 s
+            try:
+                yield State(
+                    settings=settings,
+                    catalog=catalog,
+                    intake=Intake(
+                        catalog,
+                        prediction,
+                        default_pool=settings.pool or DEFAULT_POOL,
+                        log_content=settings.log_content,
+                    ),
+                    upstream=Upstream(
+                        providers, timeout_s=settings.upstream_timeout_s, demo_base=demo_base
+                    ),
+                    log=log,
+                    started_at=int(time.time()),
+                )
+            finally:
+                watching.cancel()
+                prediction.close()
+
+    return Starlette(
+        routes=ROUTES,
+        lifespan=lifespan,
+        exception_handlers={
+            GatewayError: _on_gateway_error,
+            LogUnavailable: _on_log_unavailable,
+            HTTPException: _on_http_exception,
+            Exception: _on_surprise,
+        },
+    )
+
+
+def facts(model: predictor.Predictor) -> PredictorFacts:
+    """What the catalog needs to know of a predictor."""
+    return PredictorFacts(
+        dimensions=model.dimensions,
+        bands=model.bands,
+        reference=model.folder / REFERENCE_FILE,
+        alpha=model.alpha,
+        beta=model.beta,
+    )
+
+
+def _answer(error: GatewayError) -> Response:
+    return JSONResponse(
+        to_openai_body(error), status_code=error.status, headers=dict(error.headers)
+    )
+
+
+async def _on_gateway_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, GatewayError)  # Starlette looks handlers up by class
+    return _answer(exc)
+
+
+async def _on_log_unavailable(request: Request, exc: Exception) -> Response:
+    return _answer(Unavailable(str(exc), code="log_unavailable"))
+
+
+async def _on_http_exception(request: Request, exc: Exception) -> Response:
+    """Starlette's own 404 and 405."""
+    assert isinstance(exc, HTTPException)
+    where = f"{request.method} {request.url.path}"
+    if exc.status_code == 405:
+        allowed = (exc.headers or {}).get("Allow", "")
+        return _answer(MethodNotAllowed(f"{where}: this path takes {allowed}"))
+    return _answer(NotFound(f"{where}: there is no such path", code="unknown_url"))
+
+
+async def _on_surprise(request: Request, exc: Exception) -> Response:
+    logger.error("unexpected error at %s", request.url.path, exc_info=exc)
+    return _answer(GatewayError("the gateway failed; its log has the details", code="internal"))

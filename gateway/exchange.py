@@ -1,0 +1,185 @@
+"""One request on its way through providers: attempts, fallback, and the settlement at the end.
+
+The record is opened before the first provider is called and closed exactly once, whatever happens:
+an answer, an error, a broken stream, a client that went away.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway import costing, decision, routing
+from gateway.decision import Attempt, Cost, NoEligibleProfile, Outcome, Status, Usage
+from gateway.decision_log import DecisionLog
+from gateway.errors import UpstreamError
+from gateway.intake import Routed
+from gateway.profile import Profile
+from gateway.upstream import Answer, Chunk, Upstream
+
+T = TypeVar("T")
+
+_BYTES_PER_TOKEN = 4  # as in request.py, for the text of a stream that was cut
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStream:
+    """A stream whose first event has arrived (None: it was empty)."""
+
+    first: Chunk | None
+    rest: AsyncIterator[Chunk]
+
+
+class Exchange:
+    """One request, from its decision to its settled record. Raises what the last provider raised."""
+
+    def __init__(self, routed: Routed, upstream: Upstream, log: DecisionLog) -> None:
+        self.routed = routed
+        self.serving: Profile = routed.profiles[routed.decision.chosen]
+        self.record: dict[str, object] = decision.record(routed.decision, routed.circumstances)
+        self.cost: Cost | None = None
+        self._upstream = upstream
+        self._log = log
+        self._attempts: list[Attempt] = []
+        self._served_by: Profile | None = None
+        self._usage: Usage | None = None
+        self._finish_reason: str | None = None
+        self._text_bytes = 0
+        self._ttft_ms: float | None = None
+        self._may_fall_back = routed.chat.is_routed
+        self._finished = False
+        self._started = time.perf_counter()
+        # Raises LogUnavailable: a request that can't be recorded is not sent to anyone.
+        log.begin({**self.record, "status": "started"})
+
+    @property
+    def reason(self) -> str:
+        """Why `serving` serves: the router's reason, or `fallback` after a failure."""
+        return "fallback" if self._fell_back else self.routed.decision.reason
+
+    @property
+    def _fell_back(self) -> bool:
+        return self.serving.name != self.routed.decision.chosen
+
+    def commit(self) -> None:
+        """From here on a failure is final: the caller has been told who serves."""
+        self._may_fall_back = False
+
+    async def complete(self) -> Answer:
+        """The whole answer of the first candidate that gives one."""
+        answer = await self._first_to_answer(
+            lambda profile: self._upstream.complete(
+                profile, self.routed.chat.body, routed=self.routed.chat.is_routed
+            )
+        )
+        self._usage, self._finish_reason = answer.usage, answer.finish_reason
+        self.finish("ok", answer=answer.body.get("choices"))
+        return answer
+
+    async def open_stream(self) -> OpenedStream:
+        """The stream of the first candidate that sends an event."""
+        return await self._first_to_answer(self._open)
+
+    async def _open(self, profile: Profile) -> OpenedStream:
+        events = self._upstream.stream(
+            profile, self.routed.chat.body, routed=self.routed.chat.is_routed
+        )
+        return OpenedStream(await anext(events, None), events)
+
+    def saw(self, chunk: Chunk) -> None:
+        """Keep what pricing needs of an event that passes."""
+        self._usage = chunk.usage or self._usage
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._text_bytes += chunk.text_bytes
+
+    async def _first_to_answer(self, call: Callable[[Profile], Awaitable[T]]) -> T:
+        failed: dict[str, str] = {}
+        while True:
+            started = time.perf_counter()
+            try:
+                answer = await call(self.serving)
+            except UpstreamError as exc:
+                self._attempted(exc.provider_status, exc.message, started)
+                failed[self.serving.name] = f"failed upstream: {exc.provider_status or 'no answer'}"
+                following = self._next(failed) if exc.is_retryable else None
+                if following is None:
+                    raise
+                self.serving = following
+            else:
+                self._attempted(200, None, started)
+                self._served_by = self.serving
+                self._ttft_ms = (time.perf_counter() - self._started) * 1000
+                return answer
+
+    def _next(self, failed: dict[str, str]) -> Profile | None:
+        """The next candidate by the same rule, without those that failed."""
+        if not self._may_fall_back:
+            return None
+        routed = self.routed
+        try:
+            again = routing.decide(
+                routed.decision.requirements,
+                routed.chat.demands,
+                routed.pool,
+                routed.threshold,
+                vetoes=failed,
+            )
+        except NoEligibleProfile:
+            return None
+        return routed.profiles[again.chosen]
+
+    def _attempted(self, status: int | None, error: str | None, started: float) -> None:
+        latency_ms = (time.perf_counter() - started) * 1000
+        self._attempts.append(
+            Attempt(model=self.serving.name, status=status, error=error, latency_ms=latency_ms)
+        )
+
+    def finish(
+        self,
+        status: Status,
+        *,
+        error: str | None = None,
+        disconnected: bool = False,
+        answer: Any = None,
+    ) -> None:
+        """Close the record. Plain and synchronous: it also runs while being cancelled."""
+        if self._finished:
+            return
+        self._finished = True
+        self.cost = self._settled(status)
+        outcome = Outcome(
+            status=status,
+            attempts=tuple(self._attempts),
+            served_by=None if self._served_by is None else self._served_by.name,
+            cost=self.cost,
+            usage=self._usage,
+            finish_reason=self._finish_reason,
+            disconnected=disconnected,
+            error=error,
+            ttft_ms=self._ttft_ms,
+            latency_ms=(time.perf_counter() - self._started) * 1000,
+            fallback=self._fell_back,
+            answer=answer,
+        )
+        self.record = decision.record(self.routed.decision, self.routed.circumstances, outcome)
+        self._log.end(self.record)
+
+    def _settled(self, status: Status) -> Cost:
+        baseline = self.routed.baseline
+        if self._served_by is None:
+            refused = status == "error" and all(
+                attempt.status is not None and attempt.status not in (408, 504)
+                for attempt in self._attempts
+            )
+            if refused:
+                return costing.nothing_billed(baseline)
+            return costing.settle(None, None, baseline)
+        is_estimate = False
+        if self._usage is None and status != "ok":
+            # Providers bill what they generated before the stream broke or the client left.
+            is_estimate = True
+            self._usage = Usage(
+                prompt=self.routed.chat.demands.prompt_tokens,
+                completion=-(-self._text_bytes // _BYTES_PER_TOKEN),
+            )
+        return costing.settle(self._usage, self._served_by, baseline, is_estimate=is_estimate)

@@ -1,0 +1,157 @@
+"""From a request to a decision: the one path that serving, the dry run and the command line share.
+
+Reads the running catalog and asks the predictor; calls no model and writes nothing.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway import routing
+from gateway.decision import Circumstances, Decision, NoEligibleProfile
+from gateway.errors import InvalidRequest, NoEligibleModel, NotFound
+from gateway.identifiers import new_id
+from gateway.live_catalog import LiveCatalog
+from gateway.prediction import Prediction
+from gateway.profile import Pool, Profile
+from gateway.request import AUTO, ChatRequest
+from predictor.render import render
+
+DEFAULT_POOL: Final = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """A request with its decision, and what dispatching and pricing it needs."""
+
+    chat: ChatRequest
+    decision: Decision
+    circumstances: Circumstances
+    pool: Pool
+    profiles: dict[str, Profile]  # all that may serve it, by name
+    baseline: Profile | None
+
+    @property
+    def threshold(self) -> float:
+        """The threshold (or value in dollars) the decision was made with; 0 when pinned."""
+        return self.decision.threshold or 0.0
+
+
+class Intake:
+    """Decides requests with the running catalog and the predictor."""
+
+    def __init__(
+        self,
+        catalog: LiveCatalog,
+        prediction: Prediction,
+        *,
+        default_pool: str = DEFAULT_POOL,
+        log_content: bool = False,
+    ) -> None:
+        self._catalog = catalog
+        self._prediction = prediction
+        self._default_pool = default_pool
+        self._log_content = log_content
+
+    async def decide(self, chat: ChatRequest, *, key_id: str | None, endpoint: str) -> Routed:
+        """Raises NotFound (pool, model), InvalidRequest (mode) or NoEligibleModel."""
+        started = time.perf_counter()
+        catalog = self._catalog.current
+        pool = self.pool(chat.controls.pool)
+        text = render(chat.messages)
+        mode: str | None = None
+        predictor_ms: float | None = None
+        if chat.is_routed:
+            mode, threshold = _knob(chat, pool)
+            predicting = time.perf_counter()
+            requirements = await self._prediction.requirements(text)
+            predictor_ms = (time.perf_counter() - predicting) * 1000
+            try:
+                decision = routing.decide(requirements, chat.demands, pool, threshold)
+            except NoEligibleProfile as exc:
+                raise NoEligibleModel(self._explained(exc, pool), param="model") from exc
+            profiles = {profile.name: profile for profile in pool.profiles}
+        else:
+            profile = self._named(chat.model)
+            decision = routing.pinned(profile, chat.demands, pool)
+            profiles = {profile.name: profile}
+        circumstances = Circumstances(
+            id=new_id(),
+            at=datetime.now(UTC),
+            key_id=key_id,
+            session=chat.controls.session,
+            endpoint=endpoint,
+            mode=mode,
+            model_requested=str(chat.body.get("model")),
+            stream=chat.stream,
+            tags=chat.controls.tags,
+            catalog_sha=catalog.sha,
+            predictor_sha=self._prediction.predictor.sha256[:16],
+            prompt_chars=chat.prompt_chars,
+            prompt_sha256=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
+            predictor_ms=predictor_ms,
+            router_ms=(time.perf_counter() - started) * 1000,
+            content={"messages": chat.messages} if self._log_content else None,
+        )
+        return Routed(
+            chat=chat,
+            decision=decision,
+            circumstances=circumstances,
+            pool=pool,
+            profiles=profiles,
+            baseline=catalog.profiles.get(pool.baseline),
+        )
+
+    @property
+    def predictor_answers(self) -> bool:
+        """Whether the last prediction succeeded."""
+        return self._prediction.is_well
+
+    def pool(self, name: str | None) -> Pool:
+        """The pool of that name, or the default one. Raises NotFound."""
+        pools = self._catalog.current.pools
+        wanted = name or self._default_pool
+        if wanted not in pools:
+            raise NotFound(
+                f"no pool is named '{wanted}': there are {', '.join(sorted(pools))}",
+                param="pool",
+                code="pool_not_found",
+            )
+        return pools[wanted]
+
+    def _named(self, name: str) -> Profile:
+        """The profile a caller pinned, of any pool. Raises NotFound."""
+        catalog = self._catalog.current
+        if not catalog.is_usable(name):
+            usable = [AUTO, *(item for item in catalog.profiles if catalog.is_usable(item))]
+            why = catalog.unusable.get(name)
+            raise NotFound(
+                f"the model '{name}' "
+                + (f"can't be used here: {why}" if why else "does not exist")
+                + f"; available are {', '.join(usable)}",
+                param="model",
+                code="model_not_found",
+            )
+        return catalog.profiles[name]
+
+    def _explained(self, exc: NoEligibleProfile, pool: Pool) -> str:
+        if pool.profiles:
+            return str(exc)
+        unusable = self._catalog.current.unusable
+        reasons = "; ".join(f"{name}: {why}" for name, why in unusable.items())
+        return f"no profile of pool '{pool.name}' can be used here ({reasons})"
+
+
+def _knob(chat: ChatRequest, pool: Pool) -> tuple[str | None, float]:
+    """The mode's name (None when the caller gave a number) and the number to decide with."""
+    if chat.controls.threshold is not None:
+        return None, chat.controls.threshold
+    mode = chat.controls.mode or pool.default_mode
+    if mode not in pool.modes:
+        raise InvalidRequest(
+            f"pool '{pool.name}' has no mode '{mode}': it has {', '.join(pool.modes)}",
+            param="mode",
+        )
+    return mode, pool.modes[mode]
