@@ -1,0 +1,171 @@
+"""The decision log: what the gateway calls at the beginning and at the end of every request.
+
+`begin` and `end` are plain calls, one append to the spool each (spool.py); they never wait for
+Redis. A shipper task (shipper.py) delivers, the ledger (ledger.py) reads. This module only puts
+the three together and decides what happens when the disk, Redis or both are gone:
+
+    spool   Redis
+    works   works or not   a request is taken, its record waits in the spool
+    full    works          a request is taken, its record waits in memory, up to a bound
+    full    away           a request is refused (LogUnavailable) before any provider is called
+
+Call it from the event loop that opened it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from gateway import spool, spool_files
+from gateway.ledger import Ledger, LogUnavailable, Page
+from gateway.redis_connection import connect
+from gateway.shipper import Shipper
+from gateway.spool import Spool, SpoolError
+from gateway.spool_files import Event
+
+__all__ = ["DecisionLog", "LogStatus", "LogUnavailable", "Page"]
+
+logger = logging.getLogger("gateway.decision_log")
+
+STREAM_MAX_LEN: Final = 100_000
+DETAIL_TTL_S: Final = 30 * 86_400
+DRAIN_S: Final = 2.0
+MAX_UNSPOOLED_RUNNING: Final = 10_000  # requests that run while the disk is full
+REMEMBERED_ENDS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStatus:
+    """How the log is, for /readyz and the page; `last_error` never holds a secret."""
+
+    redis_reachable: bool
+    pending: int
+    spool_writable: bool
+    last_error: str | None
+
+
+class DecisionLog:
+    """Open with `async with DecisionLog.open(...) as log`."""
+
+    def __init__(self, writer: Spool, shipper: Shipper, ledger: Ledger, root: Path) -> None:
+        self._spool = writer
+        self._shipper = shipper
+        self._ledger = ledger
+        self._root = root
+        self._open = shipper.open
+        self._ended: dict[str, None] = {}  # the last ids, oldest first: an end counts once
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        data_dir: Path,
+        redis_url: str,
+        stream_max_len: int = STREAM_MAX_LEN,
+        detail_ttl_s: int = DETAIL_TTL_S,
+        spool_max_bytes: int = spool.MAX_BYTES,
+    ) -> AsyncIterator["DecisionLog"]:
+        """Works with Redis away. Raises ValueError if the URL is none."""
+        writer = Spool(data_dir / "spool", max_bytes=spool_max_bytes)
+        root = writer.folder.parent
+        writing, reading = connect(redis_url, max_connections=2), connect(redis_url)
+        shipper = Shipper(
+            writing, writer, root, stream_max_len=stream_max_len, detail_ttl_s=detail_ttl_s
+        )
+        tasks = [asyncio.create_task(shipper.run()), asyncio.create_task(shipper.keep_house())]
+        try:
+            yield cls(writer, shipper, Ledger(reading), root)
+        finally:
+            await shipper.drain(DRAIN_S)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            shipper.close()
+            writer.close()
+            await writing.aclose()
+            await reading.aclose()
+
+    def begin(self, record: Mapping[str, object]) -> None:
+        """A request was decided. Raises LogUnavailable if its record could get lost."""
+        decision_id = str(record.get("id"))
+        seq = self._spool.take_seq()
+        try:
+            self._spool.append(seq, "begin", decision_id, spool_files.to_json(record))
+        except SpoolError as error:
+            if not self._shipper.reachable:
+                raise LogUnavailable(
+                    f"the decision log takes no records: {error}, and Redis is away"
+                ) from error
+            if self._shipper.own.is_full or len(self._open) >= MAX_UNSPOOLED_RUNNING:
+                raise LogUnavailable(
+                    f"the decision log takes no records: {error}, and memory is full of them"
+                ) from error
+        self._open[decision_id] = seq
+
+    def end(self, record: Mapping[str, object]) -> None:
+        """A request is over. Never raises and never loses the record while the process lives."""
+        decision_id = str(record.get("id"))
+        if self._open.pop(decision_id, None) is None and decision_id in self._ended:
+            logger.error("decision %s ended twice; the first record stands", decision_id)
+            return
+        self._ended[decision_id] = None
+        if len(self._ended) > REMEMBERED_ENDS:
+            del self._ended[next(iter(self._ended))]
+        text = spool_files.to_json(record)
+        seq = self._spool.take_seq()
+        spooled = True
+        try:
+            self._spool.append(seq, "end", decision_id, text)
+        except SpoolError:
+            spooled = False
+        event = Event(seq=seq, kind="end", id=decision_id, text=text)
+        self._shipper.own.add(event, spooled=spooled)
+        self._shipper.wake()
+
+    async def get(self, decision_id: str) -> dict[str, Any] | None:
+        """The record, from the moment `end` returned. Raises LogUnavailable."""
+        own = self._shipper.own.get(decision_id)
+        if own is not None:
+            return own.record()
+        unavailable: LogUnavailable | None = None
+        try:
+            record = await self._ledger.decision(decision_id)
+        except LogUnavailable as error:
+            record, unavailable = None, error
+        if record is None:  # another process may have it, or a backlog too long for memory
+            record = await asyncio.to_thread(spool_files.find, self._root, decision_id)
+        if record is None and unavailable is not None:
+            raise unavailable
+        return record
+
+    async def decisions(
+        self, *, filters: Mapping[str, str], limit: int, cursor: str | None
+    ) -> Page:
+        """Newest first; see Ledger.decisions. Raises LogUnavailable and ValueError."""
+        return await self._ledger.decisions(filters=filters, limit=limit, cursor=cursor)
+
+    async def costs(
+        self,
+        *,
+        group_by: tuple[str, ...],
+        since: datetime | str | float | None = None,
+        until: datetime | str | float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Sums; see Ledger.costs. Raises LogUnavailable and ValueError."""
+        return await self._ledger.costs(group_by=group_by, since=since, until=until)
+
+    def status(self) -> LogStatus:
+        """As of the last second."""
+        spool_error = self._spool.error
+        return LogStatus(
+            redis_reachable=self._shipper.reachable,
+            pending=self._shipper.pending,
+            spool_writable=spool_error is None,
+            last_error=self._shipper.last_error or spool_error,
+        )
