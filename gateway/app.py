@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 import predictor
 from gateway import endpoints, health, log_endpoints
-from gateway.catalog import REFERENCE_FILE
 from gateway.decision_log import DecisionLog, LogUnavailable
 from gateway.endpoints import State
 from gateway.errors import (
@@ -30,7 +29,7 @@ from gateway.errors import (
 from gateway.intake import DEFAULT_POOL, Intake
 from gateway.live_catalog import LiveCatalog
 from gateway.prediction import Prediction
-from gateway.profile import PredictorFacts
+from gateway.predictor_facts import facts
 from gateway.settings import Settings
 from gateway.upstream import Upstream
 
@@ -84,7 +83,7 @@ def create_app(
                     settings=settings,
                     catalog=catalog,
                     intake=Intake(
-                        catalog,
+                        lambda: catalog.current,
                         prediction,
                         default_pool=settings.pool or DEFAULT_POOL,
                         log_content=settings.log_content,
@@ -108,17 +107,6 @@ def create_app(
             HTTPException: _on_http_exception,
             Exception: _on_surprise,
         },
-    )
-
-
-def facts(model: predictor.Predictor) -> PredictorFacts:
-    """What the catalog needs to know of a predictor."""
-    return PredictorFacts(
-        dimensions=model.dimensions,
-        bands=model.bands,
-        reference=model.folder / REFERENCE_FILE,
-        alpha=model.alpha,
-        beta=model.beta,
     )
 
 

@@ -31,7 +31,7 @@ class OpenedStream:
 
 
 class Exchange:
-    """One request, from its decision to its settled record. Raises what the last provider raised."""
+    """One request, from decision to settled record. Raises what the last provider raised."""
 
     def __init__(self, routed: Routed, upstream: Upstream, log: DecisionLog) -> None:
         self.routed = routed

@@ -26,7 +26,7 @@ async def readyz(http: Request[State]) -> Response:
     except NotFound:
         usable = []
     can_record = log.spool_writable or log.redis_reachable
-    checks = {
+    checks: dict[str, dict[str, object]] = {
         "redis": {"ok": log.redis_reachable, "error": log.last_error},
         "log": {"ok": can_record, "pending": log.pending, "spool_writable": log.spool_writable},
         "predictor": {"ok": http.state["intake"].predictor_answers},

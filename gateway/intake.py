@@ -5,15 +5,16 @@ Reads the running catalog and asks the predictor; calls no model and writes noth
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from gateway import routing
+from gateway.catalog import Catalog
 from gateway.decision import Circumstances, Decision, NoEligibleProfile
 from gateway.errors import InvalidRequest, NoEligibleModel, NotFound
 from gateway.identifiers import new_id
-from gateway.live_catalog import LiveCatalog
 from gateway.prediction import Prediction
 from gateway.profile import Pool, Profile
 from gateway.request import AUTO, ChatRequest
@@ -40,11 +41,11 @@ class Routed:
 
 
 class Intake:
-    """Decides requests with the running catalog and the predictor."""
+    """Decides requests with the predictor and the catalog that `catalog()` gives at the time."""
 
     def __init__(
         self,
-        catalog: LiveCatalog,
+        catalog: Callable[[], Catalog],
         prediction: Prediction,
         *,
         default_pool: str = DEFAULT_POOL,
@@ -58,7 +59,7 @@ class Intake:
     async def decide(self, chat: ChatRequest, *, key_id: str | None, endpoint: str) -> Routed:
         """Raises NotFound (pool, model), InvalidRequest (mode) or NoEligibleModel."""
         started = time.perf_counter()
-        catalog = self._catalog.current
+        catalog = self._catalog()
         pool = self.pool(chat.controls.pool)
         text = render(chat.messages)
         mode: str | None = None
@@ -111,7 +112,7 @@ class Intake:
 
     def pool(self, name: str | None) -> Pool:
         """The pool of that name, or the default one. Raises NotFound."""
-        pools = self._catalog.current.pools
+        pools = self._catalog().pools
         wanted = name or self._default_pool
         if wanted not in pools:
             raise NotFound(
@@ -123,7 +124,7 @@ class Intake:
 
     def _named(self, name: str) -> Profile:
         """The profile a caller pinned, of any pool. Raises NotFound."""
-        catalog = self._catalog.current
+        catalog = self._catalog()
         if not catalog.is_usable(name):
             usable = [AUTO, *(item for item in catalog.profiles if catalog.is_usable(item))]
             why = catalog.unusable.get(name)
@@ -139,7 +140,7 @@ class Intake:
     def _explained(self, exc: NoEligibleProfile, pool: Pool) -> str:
         if pool.profiles:
             return str(exc)
-        unusable = self._catalog.current.unusable
+        unusable = self._catalog().unusable
         reasons = "; ".join(f"{name}: {why}" for name, why in unusable.items())
         return f"no profile of pool '{pool.name}' can be used here ({reasons})"
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from datetime import UTC, datetime
 from typing import Final
 
 from starlette.requests import Request
@@ -11,9 +10,8 @@ from starlette.responses import JSONResponse, Response
 from gateway.endpoints import State, authenticated
 from gateway.errors import InvalidRequest, NotFound
 from gateway.keys import ApiKey
+from gateway.ledger import FILTERS
 
-FILTERS: Final = ("model", "key", "session", "mode", "reason", "status", "tag", "since", "until")
-GROUPS: Final = ("model", "key", "tag", "mode", "day", "hour")
 _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 1000
 
@@ -23,14 +21,15 @@ async def decisions(http: Request[State]) -> Response:
     key = authenticated(http)
     _known_parameters(http, (*FILTERS, "limit", "cursor"))
     filters = {name: http.query_params[name] for name in FILTERS if name in http.query_params}
-    for name in ("since", "until"):
-        _moment(filters.get(name), name)
     own = _only_key(http, key)
     if own is not None:
         filters["key"] = own
-    page = await http.state["log"].decisions(
-        filters=filters, limit=_limit(http), cursor=http.query_params.get("cursor")
-    )
+    try:
+        page = await http.state["log"].decisions(
+            filters=filters, limit=_limit(http), cursor=http.query_params.get("cursor")
+        )
+    except ValueError as exc:
+        raise _invalid(exc) from exc
     return JSONResponse(
         {
             "object": "list",
@@ -57,21 +56,23 @@ async def costs(http: Request[State]) -> Response:
     key = authenticated(http)
     _known_parameters(http, ("group_by", "since", "until", "format"))
     group_by = tuple(filter(None, http.query_params.get("group_by", "model").split(",")))
-    for name in group_by:
-        if name not in GROUPS:
-            raise InvalidRequest(
-                f"'group_by' must be of {', '.join(GROUPS)}, got '{name}'", param="group_by"
-            )
     shape = http.query_params.get("format", "json")
     if shape not in ("json", "csv"):
         raise InvalidRequest(f"'format' must be json or csv, got '{shape}'", param="format")
     own = _only_key(http, key)
-    rows = await http.state["log"].costs(
-        group_by=group_by,
-        since=_moment(http.query_params.get("since"), "since"),
-        until=_moment(http.query_params.get("until"), "until"),
-        key=own,
-    )
+    hidden = own is not None and "key" not in group_by
+    try:
+        rows = await http.state["log"].costs(
+            group_by=(*group_by, "key") if hidden else group_by,
+            since=http.query_params.get("since"),
+            until=http.query_params.get("until"),
+        )
+    except ValueError as exc:
+        raise _invalid(exc) from exc
+    if own is not None:
+        rows = [row for row in rows if row["key"] == own]
+    for row in rows if hidden else ():
+        del row["key"]
     if shape == "csv":
         return Response(_csv(rows, group_by), media_type="text/csv; charset=utf-8")
     return JSONResponse({"object": "list", "data": rows, "has_more": False, "next_cursor": None})
@@ -100,19 +101,9 @@ def _limit(http: Request[State]) -> int:
     return int(text)
 
 
-def _moment(text: str | None, name: str) -> datetime | None:
-    """An ISO 8601 time (UTC unless it says otherwise) or seconds since 1970."""
-    if text is None:
-        return None
-    try:
-        if text.replace(".", "", 1).isdecimal():
-            return datetime.fromtimestamp(float(text), UTC)
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError) as exc:
-        raise InvalidRequest(
-            f"'{name}' must be an ISO 8601 time or seconds since 1970, got '{text}'", param=name
-        ) from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _invalid(exc: ValueError) -> InvalidRequest:
+    """The ledger's `name: words` as the error of that parameter."""
+    return InvalidRequest(str(exc), param=str(exc).partition(":")[0])
 
 
 def _csv(rows: list[dict[str, object]], group_by: tuple[str, ...]) -> str:

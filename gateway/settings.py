@@ -69,7 +69,7 @@ SETTINGS: Final = (
         "profiles",
         "",
         _path,
-        "Folder of the catalog. Unset: `profiles/` here, else the catalog in the package.",
+        "Folder of the catalog. Unset: `profiles/` here, else the one that came with the gateway.",
     ),
     Setting(
         "pool",
@@ -184,8 +184,9 @@ class Settings:
         """Where the catalog is read from."""
         if self.profiles is not None:
             return self.profiles
-        here = Path("profiles")
-        return here if here.is_dir() else Path(__file__).parent / "starter_profiles"
+        package = Path(__file__).parent
+        places = (Path("profiles"), package / "starter_profiles", package.parent / "profiles")
+        return next((place for place in places if (place / "pools.yaml").is_file()), places[0])
 
 
 def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:

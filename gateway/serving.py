@@ -1,0 +1,212 @@
+"""`hydra-gateway serve`: everything between the command and the first request.
+
+Finds what to serve with (keys, Redis, or their stand-ins), says so in a banner, and runs uvicorn.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import predictor
+from gateway import __version__, catalog
+from gateway.catalog import Catalog
+from gateway.embedded_redis import EmbeddedRedis, EmbeddedRedisError
+from gateway.errors import ConfigError, SettingsError
+from gateway.intake import DEFAULT_POOL
+from gateway.predictor_facts import facts
+from gateway.settings import Settings
+
+DEMO_POOL: Final = "demo"
+_DEMO_BASE: Final = "_HYDRA_DEMO_BASE"  # from this process to its workers, not a setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be served: the checked configuration and what stands in for what is missing."""
+
+    settings: Settings
+    catalog: Catalog
+    predictor: predictor.Predictor
+    is_demo: bool
+
+    @property
+    def pool_name(self) -> str:
+        return self.settings.pool or DEFAULT_POOL
+
+
+def plan(environ: Mapping[str, str], *, force_demo: bool = False) -> Plan:
+    """Read and check the whole configuration. Raises ConfigError with every problem."""
+    settings = Settings.from_env(environ)
+    try:
+        model = predictor.load(settings.predictor)
+    except predictor.PredictorError as exc:
+        raise ConfigError([f"predictor: {exc}"]) from exc
+    found = catalog.load(settings.catalog_folder, facts(model), environ)
+    wanted = settings.pool or DEFAULT_POOL
+    if wanted not in found.pools:
+        names = ", ".join(found.pools)
+        raise SettingsError([f"HYDRA_POOL: no pool is named '{wanted}'; there are {names}"])
+    is_demo = force_demo or (settings.profiles is None and not found.pools[wanted].profiles)
+    if is_demo:
+        found = catalog.load(
+            settings.catalog_folder, facts(model), environ, usable_without_keys=True
+        )
+        if settings.pool is None and DEMO_POOL in found.pools:
+            settings = replace(settings, pool=DEMO_POOL)
+    return Plan(settings=settings, catalog=found, predictor=model, is_demo=is_demo)
+
+
+def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int:
+    """Serve until stopped; returns the exit code."""
+    planned = plan(environ, force_demo=force_demo)
+    settings = planned.settings
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("LiteLLM").setLevel(logging.WARNING)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(_listening(settings))
+        redis_url = settings.redis_url
+        if redis_url is None:
+            redis_url = stack.enter_context(_embedded_redis(settings.data_dir))
+        demo_base = None
+        if planned.is_demo:
+            from gateway.demo import DemoUpstream
+
+            demo_base = stack.enter_context(DemoUpstream(planned.catalog.profiles)).base_url
+        environ["HYDRA_REDIS_URL"] = redis_url
+        environ["HYDRA_POOL"] = planned.pool_name
+        if demo_base is not None:
+            environ[_DEMO_BASE] = demo_base
+        print(banner(planned, listening.getsockname()[1], redis_url), flush=True)
+        return _run(settings, listening)
+
+
+def app() -> object:
+    """The ASGI app of a worker process, from the environment `serve` prepared."""
+    from gateway.app import create_app
+
+    return create_app(Settings.from_env(os.environ), demo_base=os.environ.get(_DEMO_BASE))
+
+
+def _run(settings: Settings, listening: socket.socket) -> int:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    config = uvicorn.Config(
+        "gateway.serving:app",
+        factory=True,
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=30,
+        # A client that sends its headers byte by byte, or none, must not hold a socket for ever.
+        timeout_keep_alive=75,
+    )
+    if settings.workers > 1:
+        Multiprocess(config, sockets=[listening]).run()
+        return 0
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening])
+    return 0 if server.started else 3
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """The listening socket, taken first: a port in use is then the only thing that is said."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=2048
+        )
+    except OSError as exc:
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsError([f"HYDRA_PORT: can't listen on {where}: {exc.strerror}"]) from exc
+    with listening:
+        yield listening
+
+
+@contextlib.contextmanager
+def _embedded_redis(data_dir: Path) -> Iterator[str]:
+    try:
+        server = EmbeddedRedis(data_dir)
+    except EmbeddedRedisError as exc:
+        raise ConfigError([str(exc)]) from exc
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def banner(planned: Plan, port: int, redis_url: str) -> str:
+    """What a person needs to know and to paste, in the order of asking."""
+    settings, found = planned.settings, planned.catalog
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    base = f"http://{host}:{port}/v1"
+    pool = found.pools[planned.pool_name]
+    modes = ", ".join(f"auto:{mode}" for mode in pool.modes)
+    lines = [f"HyDRA gateway {__version__} on {base}", ""]
+    if planned.is_demo:
+        lines += [
+            "  DEMO: no provider key is set, so answers are SIMULATED by the built-in demo",
+            "  upstream. Routing, prices and the log are real. Put OPENAI_API_KEY or",
+            "  ANTHROPIC_API_KEY into the environment or .env for real answers.",
+            "",
+        ]
+    lines.append(f"  pool     {pool.name}: {', '.join(profile.name for profile in pool.profiles)}")
+    listed = {profile.name for profile in pool.profiles}
+    for name, why in found.unusable.items():
+        if name not in listed:
+            lines.append(f"           left out: {name} ({why})")
+    lines.append(f"  models   auto, {modes}, or a profile's name")
+    lines.append(f"  keys     {_keys_line(settings)}")
+    lines.append(f"  redis    {_redis_line(settings, redis_url)}")
+    lines += [f"  warning  {warning}" for warning in settings.warnings]
+    is_on_path = shutil.which("hydra-gateway") is not None
+    command = "hydra-gateway" if is_on_path else os.path.relpath(sys.argv[0])
+    key = "$HYDRA_KEY" if settings.keys else "none"
+    auth = " \\\n    -H 'authorization: Bearer $HYDRA_KEY'" if settings.keys else ""
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "hello"}]}'
+    lines += [
+        "",
+        f"  curl -i {base}/chat/completions -H 'content-type: application/json'{auth} \\",
+        f"    -d '{body}'",
+        "",
+        "  from openai import OpenAI",
+        f'  client = OpenAI(base_url="{base}", api_key="{key}")',
+        '  messages = [{"role": "user", "content": "hello"}]',
+        '  answer = client.chat.completions.create(model="auto", messages=messages)',
+        "  print(answer.choices[0].message.content)",
+        "",
+        f'  {command} route "prove that sqrt(2) is irrational"   who would answer, and why',
+        f"  {command} decisions   who did",
+        f"  {command} costs       what it cost and saved",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _keys_line(settings: Settings) -> str:
+    if settings.keys:
+        return ", ".join(key.id for key in settings.keys)
+    return "none set: open to everyone on this machine (HYDRA_API_KEYS)"
+
+
+def _redis_line(settings: Settings, redis_url: str) -> str:
+    if settings.redis_url is None:
+        path = redis_url.removeprefix("unix://")
+        return f"embedded, data in {settings.data_dir}/redis (redis-cli -s {path})"
+    scheme, _, rest = redis_url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"  # without credentials
+
+
+def report(exc: ConfigError) -> int:
+    """Say what is wrong, one problem a line; the exit code of a start that failed."""
+    for problem in exc.problems:
+        print(problem, file=sys.stderr)
+    return 3

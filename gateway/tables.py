@@ -1,0 +1,148 @@
+"""Decisions, costs and models as tables for a terminal; the same data as the JSON, for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gateway.catalog import Catalog
+
+_PIPED_WIDTH = 400  # columns: a file or a pipe is never wrapped
+
+_REASONS = {
+    "cheapest_sufficient": "the cheapest whose shortfall is within the threshold",
+    "least_shortfall": "nobody is within the threshold: the least shortfall",
+    "only_eligible": "the only one that passes the gates",
+    "predictor_unavailable": "the predictor did not answer: the pool's fallback",
+    "pinned": "named by the caller",
+    "fallback": "an earlier choice failed upstream",
+    "sticky": "the conversation stays with its model",
+    "escalated": "the conversation became harder",
+}
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to stdout, in colour where it is a terminal (NO_COLOR is honoured)."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
+    console.print(Group(*parts))
+
+
+def decision(entry: Mapping[str, Any]) -> Group:
+    """One decision: requirements, every candidate, the choice and why."""
+    parts: list[RenderableType] = []
+    requirements = entry["requirements"]
+    candidates = entry["candidates"]
+    names = list(requirements or ())
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for name in ("shortfall", "expected cost", "gate"):
+        table.add_column(name, justify="left" if name == "gate" else "right")
+    if requirements:
+        table.add_row(
+            Text("requirements", style="bold"),
+            *(Text(f"{value:.2f}", style="bold") for value in requirements.values()),
+        )
+    for candidate in sorted(candidates, key=_order):
+        chosen = candidate["model"] == entry["chosen"]
+        style = "bold green" if chosen else ("dim" if not candidate["eligible"] else "")
+        gap = candidate["shortfall"]
+        table.add_row(
+            ("> " if chosen else "  ") + candidate["model"],
+            *(f"{value:.2f}" for value in candidate["capabilities"][: len(names)]),
+            "-" if gap is None else f"{gap:.3f}",
+            _usd(candidate["expected_cost_usd"]),
+            candidate["excluded_by"] or "",
+            style=style,
+        )
+    parts.append(table)
+    knob = entry["threshold"] if entry["threshold"] is not None else entry["value_usd"]
+    where = f"pool {entry['pool']}, mode {entry['mode'] or 'custom'}"
+    if knob is not None:
+        where += f", {'threshold' if entry['value_usd'] is None else 'value in dollars'} {knob:g}"
+    parts.append(Text(f"\n{entry['chosen']}: {_REASONS[entry['reason']]} ({where})"))
+    return Group(*parts)
+
+
+def decisions(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """A list of decisions, newest first."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for name in ("time", "asked for", "served by", "reason", "status"):
+        table.add_column(name, no_wrap=True)
+    for name in ("in", "out", "cost $", "saved $", "ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("id", no_wrap=True)
+    for entry in entries:
+        usage = entry.get("usage") or {}
+        status = entry.get("status") or "?"
+        table.add_row(
+            str(entry["ts"])[5:19].replace("T", " "),
+            str(entry["model_requested"]),
+            str(entry.get("served_by") or entry.get("chosen")),
+            str(entry["reason"]),
+            Text(status, style="" if status == "ok" else "red"),
+            str(usage.get("prompt", "-")),
+            str(usage.get("completion", "-")),
+            _usd(entry.get("cost_usd")),
+            _usd(entry.get("savings_usd")),
+            f"{entry.get('latency_ms') or 0:.0f}",
+            str(entry["id"]),
+        )
+    return table
+
+
+def costs(rows: Sequence[Mapping[str, Any]], group_by: Sequence[str]) -> Table:
+    """Spend by group."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for name in group_by:
+        table.add_column(name, no_wrap=True)
+    for name in ("requests", "in", "out", "cost $", "baseline $", "saved $", "unknown"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            *(str(row[name]) for name in group_by),
+            str(row["requests"]),
+            str(row["prompt_tokens"]),
+            str(row["completion_tokens"]),
+            _usd(row["cost_usd"]),
+            _usd(row["baseline_cost_usd"]),
+            _usd(row["savings_usd"]),
+            str(row["unknown_cost_requests"]),
+        )
+    return table
+
+
+def models(catalog: Catalog) -> Table:
+    """The profiles, their pools and prices, and why one can't be used."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for dimension in catalog.dimensions:
+        table.add_column(dimension.name, justify="right")
+    for name in ("$/M in", "$/M out", "context"):
+        table.add_column(name, justify="right")
+    table.add_column("usable")
+    for name, profile in sorted(catalog.profiles.items()):
+        price = profile.price
+        table.add_row(
+            name,
+            *(f"{value:.2f}" for value in profile.capabilities),
+            "?" if price is None else f"{price.input_usd_per_mtok:f}",
+            "?" if price is None else f"{price.output_usd_per_mtok:f}",
+            str(profile.limits.context_tokens or "?"),
+            catalog.unusable.get(name, "yes"),
+        )
+    return table
+
+
+def _order(candidate: Mapping[str, Any]) -> tuple[bool, float]:
+    cost = candidate["expected_cost_usd"]
+    return (not candidate["eligible"], float("inf") if cost is None else float(cost))
+
+
+def _usd(text: object) -> str:
+    return "?" if text is None else str(text)
