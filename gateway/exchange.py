@@ -4,6 +4,7 @@ The record is opened before the first provider is called and closed exactly once
 an answer, an error, a broken stream, a client that went away.
 """
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from gateway.errors import UpstreamError
 from gateway.intake import Routed
 from gateway.profile import Profile
 from gateway.upstream import Answer, Chunk, Upstream
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -163,6 +166,15 @@ class Exchange:
         )
         self.record = decision.record(self.routed.decision, self.routed.circumstances, outcome)
         self._log.end(self.record)
+        logger.info(
+            "%s %s by %s (%s), cost %s, %.0f ms",
+            self.routed.circumstances.id,
+            status,
+            outcome.served_by or self.serving.name,
+            self.reason,
+            self.record["cost_usd"],
+            outcome.latency_ms,
+        )
 
     def _settled(self, status: Status) -> Cost:
         baseline = self.routed.baseline

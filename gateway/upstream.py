@@ -5,6 +5,7 @@ provider counted. Retries and fallbacks are not here: each call is one attempt (
 the candidates).
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from litellm.constants import OPENAI_CHAT_COMPLETION_PARAMS
 from gateway import upstream_errors
 from gateway.decision import Usage
 from gateway.profile import Profile
+
+logger = logging.getLogger(__name__)
 
 litellm.suppress_debug_info = True  # else it prints help to stdout at every error
 litellm.telemetry = False
@@ -44,7 +47,9 @@ _STEERS_LITELLM: Final = frozenset(
 )
 _KNOWN: Final = frozenset(OPENAI_CHAT_COMPLETION_PARAMS) - _STEERS_LITELLM
 _OURS: Final = frozenset({"model", "messages", "stream", "stream_options"})
-_OPENAI_WIRE: Final = frozenset({"openai", "hosted_vllm", "openai_like", "custom_openai"})
+# Servers that speak OpenAI's protocol and judge the fields themselves: litellm need know none.
+_PLAIN_WIRE: Final = frozenset({"hosted_vllm", "openai_like", "custom_openai"})
+_OPENAI_WIRE: Final = _PLAIN_WIRE | {"openai"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +124,13 @@ class Upstream:
         """litellm's arguments: the profile's params under the client's, strangers in extra_body."""
         profile = self._simulated(profile)
         fields = {**profile.params, **{k: v for k, v in body.items() if k not in _OURS}}
-        strangers = {name: value for name, value in fields.items() if name not in _KNOWN}
-        if _provider(profile) not in _OPENAI_WIRE:
-            strangers.pop("metadata", None)  # other wires refuse OpenAI's; litellm keeps it anyway
+        provider = _provider(profile)
+        known = frozenset() if provider in _PLAIN_WIRE else _KNOWN
+        strangers = {name: value for name, value in fields.items() if name not in known}
+        if provider not in _OPENAI_WIRE:
+            strangers.pop("metadata", None)  # other wires refuse OpenAI's
         return {
-            **{name: value for name, value in fields.items() if name in _KNOWN},
+            **{name: value for name, value in fields.items() if name in known},
             **profile.litellm_params,
             **({"extra_body": strangers} if strangers else {}),
             "model": profile.litellm_model,
@@ -154,8 +161,15 @@ class Upstream:
         return self._environ.get(profile.api_key_env) if profile.api_key_env else None
 
     def _translated(self, exc: Exception, profile: Profile) -> Exception:
+        logger.warning("%s: %s: %s", profile.name, type(exc).__name__, _first_line(exc))
         secrets = (self._secret(profile) or "", profile.api_base or "")
         return upstream_errors.translate(exc, profile=profile.name, secrets=secrets)
+
+
+def _first_line(exc: Exception) -> str:
+    """What an operator needs of an error; a provider's 401 may quote a part of our key."""
+    line = str(exc).partition("\n")[0]
+    return "see the provider's console" if "api key" in line.lower() else line[:500]
 
 
 def _provider(profile: Profile) -> str:

@@ -71,7 +71,11 @@ _BY_STATUS: Final[Mapping[int, Meaning]] = {
 }
 _OUR_CREDENTIALS: Final = (401, 402, 403)
 _LITELLM_WORDS: Final = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*")
-_AUTHORITY: Final = re.compile(r"(?:https?://|host )[^\s\"'<>\]]+")
+# litellm's words here are stack frames and addresses; the server's log has them.
+_NO_ANSWER: Final = {
+    "upstream_unreachable": "the provider can't be reached",
+    "upstream_disconnected": "the provider broke off in the middle of its answer",
+}
 
 
 def translate(exc: Exception, *, profile: str, secrets: Iterable[str] = ()) -> UpstreamError:
@@ -86,7 +90,7 @@ def translate(exc: Exception, *, profile: str, secrets: Iterable[str] = ()) -> U
     if meaning.provider_status in _OUR_CREDENTIALS:
         message = "the provider refused the gateway's own credentials"
     elif meaning.provider_status is None:
-        message = _without_addresses(message)
+        message = _NO_ANSWER.get(meaning.code or "", "the call to the provider failed")
     for secret in filter(None, secrets):
         message = message.replace(secret, "***")
     carries_detail = meaning.type == _INVALID
@@ -133,15 +137,12 @@ def _detail(exc: Exception) -> Mapping[str, Any]:
 
 def _plain_message(text: str) -> str:
     """The provider's words: `litellm.BadRequestError: OpenAIException - no` is `no`."""
+    text = text.partition("\nTraceback (most recent call last)")[0]  # litellm's own, when it fails
     while True:
         shorter = _LITELLM_WORDS.sub("", text, count=1)
         if shorter == text:
             return text.strip() or "the provider gave no reason"
         text = shorter
-
-
-def _without_addresses(message: str) -> str:
-    return _AUTHORITY.sub("the provider's address", message.split(" Original exception:")[0])
 
 
 def _text(value: object) -> str | None:

@@ -1,0 +1,115 @@
+"""The real parts: Redis, a provider, a catalog, gateways that talk to them over sockets."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from gateways import PROVIDER_KEY, Gateway, StartGateway, write_catalog
+from servers import serve
+from upstream_stub import UpstreamStub
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+from gateway.app import create_app
+from gateway.embedded_redis import EmbeddedRedis
+from gateway.settings import Settings
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis process of our own."""
+    with tempfile.TemporaryDirectory(prefix="hydra-test-") as folder:
+        server = EmbeddedRedis(Path(folder))
+        yield server.url
+        server.stop()
+
+
+@pytest.fixture
+def redis_client(redis_server: str) -> Iterator[redis.Redis]:
+    """A client of that Redis, with an empty database."""
+    with redis.Redis.from_url(redis_server, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[UpstreamStub]:
+    """The scripted provider, serving."""
+    stub = UpstreamStub()
+    with serve(stub.app) as url:
+        stub.base_url = f"{url}/v1"
+        yield stub
+
+
+@pytest.fixture
+def upstream(provider: UpstreamStub) -> UpstreamStub:
+    """The scripted provider, with an empty memory."""
+    provider.reset()
+    return provider
+
+
+@pytest.fixture(scope="session")
+def catalog_folder(provider: UpstreamStub, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tests/data/catalog with the provider's address in it."""
+    return write_catalog(tmp_path_factory.mktemp("catalog"), provider)
+
+
+@pytest.fixture
+def start_gateway(
+    redis_server: str, catalog_folder: Path, tmp_path: Path
+) -> Iterator[StartGateway]:
+    """Starts gateways with their own settings: `start_gateway(HYDRA_API_KEYS="a=b")`."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**environ: str) -> Gateway:
+            data_dir = Path(tempfile.mkdtemp(dir=tmp_path))
+            settings = {
+                "HYDRA_REDIS_URL": redis_server,
+                "HYDRA_DATA_DIR": str(data_dir),
+                "HYDRA_PROFILES": str(catalog_folder),
+                "TEST_PROVIDER_KEY": PROVIDER_KEY,
+                **environ,
+            }
+            app = create_app(Settings.from_env(settings), environ=settings)
+            url = stack.enter_context(serve(app))
+            return Gateway(url, data_dir, Path(settings["HYDRA_PROFILES"]))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(
+    redis_server: str, catalog_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    data_dir = tmp_path_factory.mktemp("data")
+    settings = {
+        "HYDRA_REDIS_URL": redis_server,
+        "HYDRA_DATA_DIR": str(data_dir),
+        "HYDRA_PROFILES": str(catalog_folder),
+        "TEST_PROVIDER_KEY": PROVIDER_KEY,
+    }
+    app = create_app(Settings.from_env(settings), environ=settings)
+    with serve(app) as url:
+        yield Gateway(url, data_dir, catalog_folder)
+
+
+@pytest.fixture
+def gateway(shared_gateway: Gateway, upstream: UpstreamStub) -> Gateway:
+    """An open gateway over the test catalog; the provider's memory is empty."""
+    return shared_gateway
+
+
+@pytest.fixture
+def http(gateway: Gateway) -> Iterator[httpx.Client]:
+    with gateway.http() as client:
+        yield client
