@@ -115,19 +115,25 @@ def _call(
         values, extra = stream_fields.encode(record)
         arguments += (*values, str(len(extra) // 2), *extra)
         increments.add(record)
-    for buckets in (increments.hours, increments.days):
+    days = rollups.days(increments.hours)
+    for buckets in (increments.hours, days):
         arguments.append(str(len(buckets)))
-        for bucket in sorted(buckets):
+        for bucket in buckets:
             arguments += (str(rollups.unix_time(bucket)), bucket)
     arguments += (str(len(rollups.MEASURES)), *rollups.MEASURES)
-    for by_key, max_rows in (
-        (increments.by_key, 0),
-        (increments.by_tag_key, rollups.MAX_TAG_ROWS),
+    keys = [redis_keys.POSITIONS, redis_keys.DECISIONS, redis_keys.HOURS, redis_keys.DAYS]
+    by_tag = increments.hours_by_tag
+    for key_of, rollup, is_by_tag in (
+        (redis_keys.hour, increments.hours, False),
+        (redis_keys.day, days, False),
+        (redis_keys.hour, by_tag, True),
+        (redis_keys.day, rollups.days(by_tag), True),
     ):
-        for rows in by_key.values():
-            arguments += (str(max_rows), str(len(rows)))
+        for bucket, rows in rollup.items():
+            keys.append(key_of(bucket, by_tag=is_by_tag))
+            arguments += (str(rollups.MAX_TAG_ROWS if is_by_tag else 0), str(len(rows)))
             for row, measures in rows.items():
-                arguments += (row, rollups.other_row(row) if max_rows else "")
+                other = rollups.other_field(row) if is_by_tag else ""
+                arguments += (rollups.field_of(row), other)
                 arguments += ("" if amount is None else str(amount) for amount in measures)
-    fixed = [redis_keys.POSITIONS, redis_keys.DECISIONS, redis_keys.HOURS, redis_keys.DAYS]
-    return [*fixed, *increments.by_key, *increments.by_tag_key], arguments
+    return keys, arguments

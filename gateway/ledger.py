@@ -8,7 +8,7 @@ at most; a page that ran out of time says so with a cursor that goes on where it
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -117,7 +117,7 @@ class Ledger:
         )
         keys = [(day, redis_keys.day(day, by_tag=by_tag)) for day in days]
         keys += [(hour, redis_keys.hour(hour, by_tag=by_tag)) for hour in hours]
-        sums: dict[tuple[str, ...], list[int | None]] = {}
+        sums: dict[rollups.Row, rollups.Measures] = {}
         for start in range(0, len(keys), HASHES_AT_ONCE):
             chunk = keys[start : start + HASHES_AT_ONCE]
             pipeline = self._redis.pipeline(transaction=False)
@@ -224,7 +224,7 @@ def _matcher(filters: Mapping[str, str]) -> Callable[[Mapping[str, Any]], bool]:
 
 def _groups(
     bucket: str, stored: Mapping[str, str], group_by: tuple[str, ...]
-) -> Iterable[tuple[tuple[str, ...], list[int | None]]]:
+) -> Iterator[tuple[rollups.Row, rollups.Measures]]:
     for dimensions, measures in rollups.read(stored):
         model, key, mode, *tag = dimensions
         values = {
@@ -238,7 +238,7 @@ def _groups(
         yield tuple(values[name] for name in group_by), measures
 
 
-def _dearest(measures: list[int | None]) -> tuple[int, int]:
+def _dearest(measures: rollups.Measures) -> tuple[int, int]:
     row = dict(zip(rollups.MEASURES, measures, strict=True))
     return -(row["cost_picodollars"] or 0), -(row["requests"] or 0)
 

@@ -56,6 +56,8 @@ def connect(url: str, *, max_connections: int = 32) -> Redis:
 
 def describe(error: BaseException) -> str:
     """Why Redis failed, in one line for a person and without credentials."""
+    if isinstance(error.__cause__, exceptions.RedisError):  # what went wrong while connecting
+        error = error.__cause__
     match error:
         case exceptions.AuthenticationError() | exceptions.NoPermissionError():
             return "Redis refused our credentials"

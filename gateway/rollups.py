@@ -6,14 +6,13 @@ measure that was never known has no field, so that unknown money is not a zero.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
 
-from gateway import money, redis_keys
+from gateway import money
 
 MEASURES: Final = (
     "requests",
@@ -35,39 +34,48 @@ OTHER_TAG: Final = "(other)"
 
 _MAX_PICODOLLARS: Final = 10**18  # a million dollars for one request is an error, not a price
 
-Rows = dict[str, list[int | None]]
+Measures = list[int | None]  # in the order of MEASURES
+Row = tuple[str, ...]  # model, key, mode and, in the twins by tag, tag
+Rows = dict[Row, Measures]
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@dataclass(slots=True)
 class Increments:
-    """What a batch of records adds: rows by key, and the buckets that now exist."""
+    """What a batch of records adds: rows by hour, without tags and by tag."""
 
-    hours: set[str] = field(default_factory=set)
-    days: set[str] = field(default_factory=set)
-    by_key: dict[str, Rows] = field(default_factory=dict)
-    by_tag_key: dict[str, Rows] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.hours: dict[str, Rows] = {}
+        self.hours_by_tag: dict[str, Rows] = {}
 
     def add(self, record: Mapping[str, Any]) -> None:
         hour = _hour_of(record.get("ts"))
-        day = hour[:10]
-        self.hours.add(hour)
-        self.days.add(day)
         measures = _measures(record)
-        dimensions = [model_of(record), _text(record.get("key_id")), _text(record.get("mode"))]
-        row = _json(dimensions)
-        for key in (redis_keys.hour(hour), redis_keys.day(day)):
-            _add(self.by_key.setdefault(key, {}), row, measures)
+        row = (model_of(record), _text(record.get("key_id")), _text(record.get("mode")))
+        _add(self.hours.setdefault(hour, {}), row, measures)
+        by_tag = self.hours_by_tag.setdefault(hour, {})
         for tag in tags_of(record) or ("",):
-            row = _json([*dimensions, tag])
-            for key in (redis_keys.hour(hour, by_tag=True), redis_keys.day(day, by_tag=True)):
-                _add(self.by_tag_key.setdefault(key, {}), row, measures)
+            _add(by_tag, (*row, tag), measures)
 
 
-def other_row(row: str) -> str:
-    """The same row under the tag that takes what is too many."""
-    return _json([*json.loads(row)[:-1], OTHER_TAG])
+def days(hours: Mapping[str, Rows]) -> dict[str, Rows]:
+    """The same increments by day."""
+    by_day: dict[str, Rows] = {}
+    for hour, rows in hours.items():
+        of_day = by_day.setdefault(hour[:10], {})
+        for row, measures in rows.items():
+            _add(of_day, row, measures)
+    return by_day
+
+
+def field_of(row: Row) -> str:
+    """The part of a field's name before the measure."""
+    return _json(row)
+
+
+def other_field(row: Row) -> str:
+    """The same under the tag that takes what is too many."""
+    return _json((*row[:-1], OTHER_TAG))
 
 
 def model_of(record: Mapping[str, Any]) -> str:
@@ -83,25 +91,22 @@ def tags_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(tag)[:MAX_TAG_CHARS] for tag in tags[:MAX_TAGS]))
 
 
-def read(stored: Mapping[str, str]) -> Iterable[tuple[list[str], list[int | None]]]:
-    """(dimensions, measures) of each row of a rollup hash."""
-    rows: Rows = {}
+def read(stored: Mapping[str, str]) -> Iterator[tuple[Row, Measures]]:
+    """The rows of a rollup hash."""
+    fields: dict[str, Measures] = {}
     for name, value in stored.items():
         row, _, measure = name.rpartition(" ")
-        rows.setdefault(row, [None] * len(MEASURES))[MEASURES.index(measure)] = int(value)
-    for row, measures in rows.items():
-        yield json.loads(row), measures
+        fields.setdefault(row, [None] * len(MEASURES))[MEASURES.index(measure)] = int(value)
+    for row, measures in fields.items():
+        yield tuple(json.loads(row)), measures
 
 
-def _add(rows: Rows, row: str, measures: list[int | None]) -> None:
+def _add(rows: Rows, row: Row, measures: Measures) -> None:
     sums = rows.get(row)
-    if sums is None:
-        rows[row] = list(measures)
-    else:
-        rows[row] = summed(sums, measures)
+    rows[row] = measures if sums is None else summed(sums, measures)
 
 
-def summed(one: list[int | None], other: list[int | None]) -> list[int | None]:
+def summed(one: Measures, other: Measures) -> Measures:
     """Measure by measure; known and unknown is known.
 
     >>> summed([1, None, 3], [1, None, None])
@@ -110,7 +115,7 @@ def summed(one: list[int | None], other: list[int | None]) -> list[int | None]:
     return [b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True)]
 
 
-def to_row(measures: list[int | None]) -> dict[str, Any]:
+def to_row(measures: Measures) -> dict[str, Any]:
     """The part of a costs row after its group fields."""
     requests, prompt, completion, unknown, cost, baseline, savings = measures
     return {
@@ -124,7 +129,7 @@ def to_row(measures: list[int | None]) -> dict[str, Any]:
     }
 
 
-def _measures(record: Mapping[str, Any]) -> list[int | None]:
+def _measures(record: Mapping[str, Any]) -> Measures:
     usage = record.get("usage")
     if not isinstance(usage, Mapping):
         usage = {}

@@ -30,11 +30,14 @@ FIELDS: Final = (
 LEFT_OUT: Final = frozenset({"content"})  # may be long; only the detail key has it
 _KNOWN: Final = frozenset(FIELDS)
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The values of FIELDS in order, and name, value, name, value... of what else there is."""
+    """The values of FIELDS in order, and name, value, name, value... of what else there is.
+
+    The record is parsed JSON, so that nothing in it can fail to be written.
+    """
     values = [_plain(name, record.get(name)) for name in FIELDS]
     extra: list[str] = []
     for name in sorted(record.keys() - _KNOWN - LEFT_OUT):
@@ -48,11 +51,17 @@ def decode(entry: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str) and (name in _TEXT or _stays_text(value)):
-        return value
-    return _compact(value)
+    match value:
+        case None:
+            return ""
+        case str() if name in _TEXT or _stays_text(value):
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float():  # an encoder call costs ten times as much
+            return repr(value)
+        case _:
+            return _compact(value)
 
 
 def _value(name: str, text: str) -> Any:
