@@ -46,65 +46,50 @@ def solve_curve(
     dimension, as an anchor places it; each file its own alpha (its format makes it easier or
     harder at shortfall 0); beta is common. Weights are even. Maximum likelihood by Adam.
 
-    Returns: alpha (mean over files, each file counting alike), beta, and the likelihood gained in
-    nats per outcome over strengths without requirements.
+    Returns: alpha (mean over files, each file counting alike), beta, and the likelihood gained, in
+    nats per outcome, over the same curve with every query at its file's mean requirements.
     """
     low = np.array([a for a, _ in ranges])
     width = np.maximum(np.array([b - a for a, b in ranges]), LEAST_WIDTH)
-    full, alphas, beta = _fit(benchmarks, low, width, fixed_beta=None)
-    base, _, _ = _fit(benchmarks, low, width, fixed_beta=0.0)
-    return float(np.mean(alphas)), beta, base - full
+    scores = [b.scores for b in benchmarks]
+    place = [(b.requirements - low) / width for b in benchmarks]  # (n, K), in band widths
+    flat = [np.broadcast_to(p.mean(0), p.shape) for p in place]
+    loss, alphas, beta = _fit(scores, place)
+    return float(np.mean(alphas)), beta, _fit(scores, flat)[0] - loss
 
 
 def _fit(
-    benchmarks: Sequence[Benchmark],
-    low: NDArray[np.float64],
-    width: NDArray[np.float64],
-    *,
-    fixed_beta: float | None,
+    scores: Sequence[NDArray[np.float64]], place: Sequence[NDArray[np.float64]]
 ) -> tuple[float, list[float], float]:
-    """Mean negative log-likelihood, alphas, beta. With beta 0, strength enters by itself."""
-    log_beta = np.log(4.0)
-    alphas = np.zeros(len(benchmarks))
-    strengths = [np.zeros(b.scores.shape[1]) for b in benchmarks]
-    seen = [~np.isnan(b.scores) for b in benchmarks]
-    place = [(b.requirements - low) / width for b in benchmarks]  # (n, K) in band widths
-    total = sum(float(s.sum()) for s in seen)
-    size = 2 + len(benchmarks) + sum(map(len, strengths))
-    first, second = np.zeros(size), np.zeros(size)
+    """Mean negative log-likelihood, the files' alphas, and beta."""
+    files = len(scores)
+    seen = [~np.isnan(s) for s in scores]
+    solved = [np.nan_to_num(s) for s in scores]
+    total = sum(int(s.sum()) for s in seen)
+    # one vector of everything fitted: log beta, the alphas, the logits of the models' strengths
+    ends = np.cumsum([1 + files, *(s.shape[1] for s in scores)])
+    values = np.zeros(ends[-1])
+    values[0] = np.log(4.0)
+    first, second = np.zeros_like(values), np.zeros_like(values)
     loss = 0.0
     for step in range(1, _STEPS + 1):
-        loss, gradient_beta = 0.0, 0.0
-        gradients: list[NDArray[np.float64]] = []
-        gradient_alpha = np.zeros(len(benchmarks))
-        for i, benchmark in enumerate(benchmarks):
-            a = _sigmoid(strengths[i])  # (models,)
-            if fixed_beta is None:
-                gap = place[i][:, None, :] - a[None, :, None]  # (n, models, K)
-                on = _sigmoid(_SOFT * gap)
-                hinge = np.logaddexp(0, _SOFT * gap) / _SOFT
-                short = hinge.mean(2)  # (n, models, K) -> (n, models)
-                slope = -on.mean(2)  # of short by a, (n, models)
-                beta = float(np.exp(log_beta))
-            else:
-                short, slope, beta = np.zeros_like(benchmark.scores), np.zeros(1), 0.0
-            score = alphas[i] - beta * short + (4 * a - 2 if fixed_beta is not None else 0.0)
-            chance = np.clip(_sigmoid(score), 1e-6, 1 - 1e-6)
-            y = np.where(seen[i], benchmark.scores, 0.0)
-            loss -= float(((y * np.log(chance) + (1 - y) * np.log(1 - chance)) * seen[i]).sum())
-            error = (chance - y) * seen[i] / total  # d loss / d score
-            gradient_alpha[i] = error.sum()
-            gradient_beta += float((error * -short).sum()) * beta
-            by_a = (error * -beta * slope).sum(0) if fixed_beta is None else 4 * error.sum(0)
-            gradients.append(by_a * a * (1 - a) + 1e-5 * strengths[i])
-        gradient = np.concatenate([[gradient_beta, 0.0], gradient_alpha, *gradients])
+        gradient = 1e-5 * values
+        loss, beta = 0.0, float(np.exp(values[0]))
+        for i in range(files):
+            part = slice(ends[i], ends[i + 1])
+            strength = _sigmoid(values[part])  # (models,)
+            gap = place[i][:, None, :] - strength[None, :, None]  # (n, models, K)
+            hinge = np.logaddexp(0, _SOFT * gap) / _SOFT
+            short = hinge.mean(2)  # (n, models, K) -> (n, models)
+            slope = -_sigmoid(_SOFT * gap).mean(2)  # of short by strength, (n, models)
+            chance = np.clip(_sigmoid(values[1 + i] - beta * short), 1e-6, 1 - 1e-6)
+            likely = solved[i] * np.log(chance) + (1 - solved[i]) * np.log(1 - chance)
+            loss -= float((likely * seen[i]).sum()) / total
+            error = (chance - solved[i]) * seen[i] / total  # of the loss by the curve's argument
+            gradient[0] -= float((error * short).sum()) * beta
+            gradient[1 + i] += error.sum()
+            gradient[part] -= beta * (error * slope).sum(0) * strength * (1 - strength)
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
-        move = _RATE * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-10)
-        log_beta -= move[0]
-        alphas -= move[2 : 2 + len(benchmarks)]
-        at = 2 + len(benchmarks)
-        for strength in strengths:
-            strength -= move[at : at + len(strength)]
-            at += len(strength)
-    return loss / total, [float(a) for a in alphas], float(np.exp(log_beta))
+        values -= _RATE * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-10)
+    return loss, [float(a) for a in values[1 : 1 + files]], float(np.exp(values[0]))

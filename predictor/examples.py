@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predictor.corpus import Outcome, Prompt, capped, is_held_out, task_key
 from predictor.labels import (
@@ -33,6 +34,7 @@ SEEDS = Path(__file__).parent / "seeds.json"
 PER_SOURCE = 2000  # rows of one source; sources differ in size by a factor of 400
 CONVERSATIONS = 0.12  # conversations made, as a share of the lone prompts
 LANGUAGES_PER_SEED = 3  # programming languages drawn for each text of a seed
+SEED_PULL = 3.0  # there are only a few hundred of them, and nothing else like them
 LONG_TEXTS = 60  # bodies for each text task and language
 
 
@@ -189,28 +191,30 @@ def examples(prompts: list[Prompt], outcomes: list[Outcome], *, seed: int) -> li
     return rows
 
 
-def draw_weights(rows: Sequence[Example]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def draw_weights(rows: Sequence[Example]) -> NDArray[np.float64]:
     """How often each row is drawn, shape (n,), sum 1.
 
-    Dimensions alike; inside them groups by the root of their size; inside a group languages by the
-    root of theirs. So neither a large source nor English sets the tone.
+    Dimensions alike; inside them groups by the root of their size, our few seeds thrice that;
+    inside a group languages by the root of theirs. So no source and no language sets the tone.
     """
     sizes: dict[tuple[str, ...], int] = defaultdict(int)
     for row in rows:
         sizes[row.dimension, row.group, row.language] += 1
         sizes[row.dimension, row.group] += 1
-    root: dict[tuple[str, ...], float] = defaultdict(float)
-    for key, size in sizes.items():
-        root[key[:-1]] += size**0.5
+    pull = {
+        key: size**0.5 * (SEED_PULL if len(key) == 2 and key[1].startswith("seeds_") else 1)
+        for key, size in sizes.items()
+    }
+    total: dict[tuple[str, ...], float] = defaultdict(float)
+    for key, value in pull.items():
+        total[key[:-1]] += value
     weights = np.array(
         [
-            sizes[r.dimension, r.group] ** 0.5
-            / root[(r.dimension,)]
-            * sizes[r.dimension, r.group, r.language] ** 0.5
-            / root[r.dimension, r.group]
-            / sizes[r.dimension, r.group, r.language]
-            for r in rows
+            pull[group] / total[group[:-1]] * pull[cell] / total[group] / sizes[cell]
+            for group, cell in (
+                ((r.dimension, r.group), (r.dimension, r.group, r.language)) for r in rows
+            )
         ]
     )
-    total: np.ndarray[tuple[int], np.dtype[np.float64]] = weights / weights.sum()
-    return total
+    found: NDArray[np.float64] = weights / weights.sum()
+    return found
