@@ -8,16 +8,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-import redis
 from gateways import PROVIDER_KEY, Gateway, StartGateway, write_catalog
+from log_fixtures import Server, new_server, shared_server
 from servers import serve
 from upstream_stub import UpstreamStub
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from gateway.app import create_app
-from gateway.embedded_redis import EmbeddedRedis
 from gateway.settings import Settings
+
+__all__ = ["new_server", "shared_server"]  # fixtures of their own module
 
 
 @pytest.fixture
@@ -26,20 +27,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
+def redis_server(shared_server: Server) -> str:
     """The URL of a Redis process of our own."""
-    with tempfile.TemporaryDirectory(prefix="hydra-test-") as folder:
-        server = EmbeddedRedis(Path(folder))
-        yield server.url
-        server.stop()
-
-
-@pytest.fixture
-def redis_client(redis_server: str) -> Iterator[redis.Redis]:
-    """A client of that Redis, with an empty database."""
-    with redis.Redis.from_url(redis_server, decode_responses=True) as client:
-        client.flushall()
-        yield client
+    return shared_server.url
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def stream(http: httpx.Client) -> Iterator:
         with http.stream("POST", "/v1/chat/completions", json=body(**fields)) as response:
             return response, events(response)
 
-    yield post
+    return post
 
 
 def test_a_stream_has_its_text_its_end_and_its_headers(stream: object, http: httpx.Client) -> None:
