@@ -84,8 +84,7 @@ class DecisionLog:
         finally:
             await shipper.drain(DRAIN_S)
             for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                await _end(task)
             shipper.close()
             writer.close()
             await writing.aclose()
@@ -169,3 +168,10 @@ class DecisionLog:
             spool_writable=spool_error is None,
             last_error=self._shipper.last_error or spool_error,
         )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel until it is over: a library in between may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)

@@ -132,7 +132,9 @@ class Shipper:
             if item is not self.own:
                 self._finished_at.setdefault(item.writer_id, time.monotonic())
         try:
-            await asyncio.wait_for(self._wake.wait(), IDLE_S)
+            # Not wait_for: before Python 3.12 it can swallow a cancellation.
+            async with asyncio.timeout(IDLE_S):
+                await self._wake.wait()
         except TimeoutError:
             return
         await asyncio.sleep(GATHER_S)
@@ -159,7 +161,8 @@ class Shipper:
             logger.warning("Redis lost its last records; they are delivered again")
 
     async def _adopt(self) -> None:
-        for dead in await asyncio.to_thread(spool.adopt_dead, self._root):
+        # Not in a thread: a lock taken there while this is cancelled would belong to nobody.
+        for dead in spool.adopt_dead(self._root):
             read = partial(backlog.left_behind, dead.folder)
             item = Backlog(dead.writer_id, read, on_disk=True)
             self._adopted.append((dead, item))

@@ -153,8 +153,9 @@ async def test_a_wrong_question_is_named(
     redis_url: str, tmp_path: Path, arguments: dict[str, Any], named: str
 ) -> None:
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
+        question: dict[str, Any] = {"filters": {}, "limit": 10, "cursor": None}
         with pytest.raises(ValueError, match=named):
-            await log.decisions(**{"filters": {}, "limit": 10, "cursor": None} | arguments)
+            await log.decisions(**question | arguments)
         with pytest.raises(ValueError, match="colour"):
             await log.costs(group_by=("colour",))
 
