@@ -7,12 +7,13 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import predictor
 from gateway import __version__, catalog
@@ -21,6 +22,7 @@ from gateway.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from gateway.errors import ConfigError, SettingsError
 from gateway.intake import DEFAULT_POOL
 from gateway.predictor_facts import facts
+from gateway.redis_connection import connect
 from gateway.settings import Settings
 
 DEMO_POOL: Final = "demo"
@@ -44,6 +46,11 @@ class Plan:
 def plan(environ: Mapping[str, str], *, force_demo: bool = False) -> Plan:
     """Read and check the whole configuration. Raises ConfigError with every problem."""
     settings = Settings.from_env(environ)
+    if settings.redis_url is not None:
+        try:
+            connect(settings.redis_url)  # connects on first use, so this only reads the URL
+        except ValueError as exc:
+            raise SettingsError([f"HYDRA_REDIS_URL: {exc}"]) from exc
     try:
         model = predictor.load(settings.predictor)
     except predictor.PredictorError as exc:
@@ -69,6 +76,10 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
     settings = planned.settings
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("LiteLLM").setLevel(logging.WARNING)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal that stopped it again at its end: the default would kill us
+        # before the embedded Redis is closed.
+        signal.signal(number, _stop)
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(_listening(settings))
         redis_url = settings.redis_url
@@ -85,6 +96,10 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
             environ[_DEMO_BASE] = demo_base
         print(banner(planned, listening.getsockname()[1], redis_url), flush=True)
         return _run(settings, listening)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def app() -> object:
@@ -126,7 +141,8 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         )
     except OSError as exc:
         where = f"{settings.host}:{settings.port}"
-        raise SettingsError([f"HYDRA_PORT: can't listen on {where}: {exc.strerror}"]) from exc
+        why = os.strerror(exc.errno) if exc.errno else str(exc)
+        raise SettingsError([f"HYDRA_PORT: can't listen on {where}: {why}"]) from exc
     with listening:
         yield listening
 
