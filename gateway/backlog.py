@@ -53,6 +53,11 @@ class Backlog:
         return len(self._staged) + len(self._memory) + max(self._disk_count, int(self._on_disk))
 
     @property
+    def on_disk(self) -> bool:
+        """Whether some wait on disk alone."""
+        return self._on_disk or bool(self._staged)
+
+    @property
     def is_full(self) -> bool:
         """Whether memory holds all it should and can't be emptied onto the disk."""
         return bool(self._unspooled) and self._is_long

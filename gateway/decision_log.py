@@ -138,7 +138,10 @@ class DecisionLog:
         except LogUnavailable as error:
             record, unavailable = None, error
         if record is None:  # another process may have it, or a backlog too long for memory
-            record = await asyncio.to_thread(spool_files.find, self._root, decision_id)
+            own_folder = None if self._shipper.own.on_disk else self._spool.folder
+            record = await asyncio.to_thread(
+                spool_files.find, self._root, decision_id, skip=own_folder
+            )
         if record is None and unavailable is not None:
             raise unavailable
         return record

@@ -24,7 +24,7 @@ from gateway.spool import DeadSpool, Spool
 
 logger = logging.getLogger("gateway.shipper")
 
-BATCH_RECORDS: Final = 200
+BATCH_RECORDS: Final = 100  # packing more would hold up the event loop for over ten milliseconds
 BATCH_CHARS: Final = 4 * 2**20  # of JSON; a batch is sent and applied well within the time-out
 GATHER_S: Final = 0.05
 IDLE_S: Final = 1.0

@@ -69,10 +69,10 @@ def events(folder: Path, *, after: int = 0) -> Iterator[Event]:
             continue
 
 
-def find(root: Path, decision_id: str) -> dict[str, Any] | None:
-    """The finished record of that id in any writer's spool, newest segments first."""
+def find(root: Path, decision_id: str, *, skip: Path | None = None) -> dict[str, Any] | None:
+    """The finished record of that id in any writer's spool but one, newest segments first."""
     needle = f'"event":"end","id":{json.dumps(decision_id)},'.encode()
-    paths = [path for folder in writers(root) for _, path in segments(folder)]
+    paths = [path for folder in writers(root) if folder != skip for _, path in segments(folder)]
     for path in sorted(paths, key=modified_at, reverse=True):
         try:
             content = path.read_bytes()

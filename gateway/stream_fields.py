@@ -47,24 +47,11 @@ def encode(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 def decode(entry: Mapping[str, str]) -> dict[str, Any]:
     """The record of a stream entry, every field present."""
-    return {name: _value(name, text) for name, text in entry.items()}
+    return {name: value(name, text) for name, text in entry.items()}
 
 
-def _plain(name: str, value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case str() if name in _TEXT or _stays_text(value):
-            return value
-        case bool():
-            return "true" if value else "false"
-        case int() | float():  # an encoder call costs ten times as much
-            return repr(value)
-        case _:
-            return _compact(value)
-
-
-def _value(name: str, text: str) -> Any:
+def value(name: str, text: str) -> Any:
+    """What one field holds."""
     if text == "":
         return None
     if name in _TEXT:
@@ -73,6 +60,20 @@ def _value(name: str, text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _plain(name: str, item: Any) -> str:
+    match item:
+        case None:
+            return ""
+        case str() if name in _TEXT or _stays_text(item):
+            return item
+        case bool():
+            return "true" if item else "false"
+        case int() | float():  # an encoder call costs ten times as much
+            return repr(item)
+        case _:
+            return _compact(item)
 
 
 def _stays_text(value: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from gateway import backlog, delivery, spool_files
 from gateway.decision_log import DecisionLog
+from gateway.embedded_redis import running
 from gateway.spool import Spool
 from gateway.spool_files import Event
 from tests import log_fixtures
@@ -29,6 +31,7 @@ GATEWAY = """
 import asyncio, sys
 from pathlib import Path
 from gateway.decision_log import DecisionLog
+from gateway.embedded_redis import running
 from tests.log_fixtures import a_record, begun
 async def main():
     async with DecisionLog.open(data_dir=Path(sys.argv[1]), redis_url=sys.argv[2]) as log:
@@ -217,6 +220,29 @@ async def test_a_killed_gateway_loses_no_request_and_its_running_ones_become_abo
     assert record["cost_usd"] is None
     assert record["error"] == record["attempts"][-1]["error"] == backlog.STOPPED
     assert 0 <= len(in_stream) - len(ended) - total["unknown_cost_requests"] <= 1
+
+
+async def test_gateway_and_embedded_redis_killed_at_once_lose_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as url:
+        gateway = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", GATEWAY, str(tmp_path), url), stdout=subprocess.PIPE
+        )
+        assert gateway.stdout is not None
+        told = [await gateway.stdout.readline() for _ in range(2000)]
+        async with a_client(url) as redis:
+            server_pid = (await redis.info("server"))["process_id"]
+        os.kill(server_pid, signal.SIGKILL)
+        gateway.kill()
+        await gateway.communicate()
+    ended = [line.decode().split()[1] for line in told if line.startswith(b"ended")]
+    with running(tmp_path) as url:
+        async with DecisionLog.open(data_dir=tmp_path, redis_url=url) as log:
+            await asyncio.sleep(0.3)
+            await delivered(log)
+            in_stream = await stream_ids(url)
+            (total,) = await log.costs(group_by=())
+    assert len(in_stream) == len(set(in_stream)) == total["requests"]
+    assert [name for name in in_stream if name in set(ended)] == ended
 
 
 async def test_what_a_dead_writer_left_is_delivered_once_by_several_heirs(
