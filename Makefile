@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types fix cov bench train demo image clean
+.PHONY: help run test check lint types fix docs cov bench train demo image clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ /' | awk '{name = $$1; $$1 = ""; printf "  make %-8s%s\n", name, $$0}'
@@ -40,9 +40,10 @@ test: $(VENV)/.dev ## all tests
 
 check: lint types test ## everything CI checks
 
-lint: $(VENV)/.dev ## ruff, formatting included, and the version in the changelog
+lint: $(VENV)/.dev ## ruff, the generated docs, the version in the changelog
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/cog --check docs/*.md
 	@grep -q "^## $$($(BIN)/python -c 'import gateway; print(gateway.__version__)')\b" CHANGELOG.md || { echo "CHANGELOG.md has no section for the version in gateway/__init__.py"; exit 1; }
 
 types: $(VENV)/.dev ## mypy --strict on gateway and predictor
@@ -51,6 +52,9 @@ types: $(VENV)/.dev ## mypy --strict on gateway and predictor
 fix: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## write the generated parts of docs/
+	@$(BIN)/cog -r docs/*.md
 
 cov: $(VENV)/.dev ## branch coverage
 	@$(BIN)/coverage run -m pytest -q && $(BIN)/coverage report --skip-covered --show-missing
