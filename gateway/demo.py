@@ -69,6 +69,7 @@ class DemoUpstream:
 
     def __init__(self, profiles: Mapping[str, Profile]) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(create_app(profiles), log_level="warning", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

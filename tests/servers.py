@@ -15,6 +15,7 @@ import uvicorn
 def serve(app: Any, *, graceful_s: int = 5) -> Iterator[str]:
     """The base URL of the app, which serves while the block runs."""
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as serving.py does
     config = uvicorn.Config(
         app,
         log_config=None,
