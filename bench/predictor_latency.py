@@ -1,7 +1,7 @@
 """How long a prediction takes, by length: one thread, no padding, every text new.
 
 Words of docs/why.md, drawn with a fixed seed until they are about the wanted number of tokens;
-tokenization is part of the time. Last line: JSON with p50 and p99 in milliseconds and the process's peak memory.
+tokenization is part of the time. Last line: JSON with p50, p99 (ms) and peak memory (MB).
 
     python bench/predictor_latency.py [--repeats 200]
 """
