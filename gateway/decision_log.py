@@ -70,9 +70,12 @@ class DecisionLog:
         stream_max_len: int = STREAM_MAX_LEN,
         detail_ttl_s: int = DETAIL_TTL_S,
         spool_max_bytes: int = spool.MAX_BYTES,
+        keep_delivered_s: float = spool.KEEP_DELIVERED_S,
     ) -> AsyncIterator["DecisionLog"]:
         """Works with Redis away. Raises ValueError if the URL is none."""
-        writer = Spool(data_dir / "spool", max_bytes=spool_max_bytes)
+        writer = Spool(
+            data_dir / "spool", max_bytes=spool_max_bytes, keep_delivered_s=keep_delivered_s
+        )
         root = writer.folder.parent
         writing, reading = connect(redis_url, max_connections=2), connect(redis_url)
         shipper = Shipper(

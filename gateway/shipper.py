@@ -29,7 +29,7 @@ BATCH_CHARS: Final = 4 * 2**20  # of JSON; a batch is sent and applied well with
 GATHER_S: Final = 0.05
 IDLE_S: Final = 1.0
 MAX_PAUSE_S: Final = 1.0  # between attempts while Redis is away
-ADOPT_EVERY_S: Final = 5.0
+ADOPT_EVERY_S: Final = 2.0
 
 
 class Shipper:
@@ -176,7 +176,7 @@ class Shipper:
         now = time.monotonic()
         for dead, item in list(self._adopted):
             finished_at = self._finished_at.get(dead.writer_id)
-            if finished_at is None or now - finished_at < spool.KEEP_DELIVERED_S:
+            if finished_at is None or now - finished_at < self._spool.keep_delivered_s:
                 continue
             self._adopted.remove((dead, item))
             del self._finished_at[dead.writer_id]

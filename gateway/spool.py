@@ -71,7 +71,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
         self._segment_age_s = segment_age_s
-        self._keep_delivered_s = keep_delivered_s
+        self.keep_delivered_s = keep_delivered_s
         self._seq = 0
         self._lock: int | None = None
         self._descriptor: int | None = None
@@ -161,7 +161,7 @@ class Spool:
                 segment.delivered_at = now
             if first_open_seq is not None and first_open_seq <= segment.last_seq:
                 break
-            if full or now - segment.delivered_at > self._keep_delivered_s:
+            if full or now - segment.delivered_at > self.keep_delivered_s:
                 segment.path.unlink(missing_ok=True)
                 self._segments.remove(segment)
 

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded_redis import MAX_SOCKET_PATH_BYTES, EmbeddedRedis, running, socket_path
+from gateway.embedded_redis import (
+    MAX_SOCKET_PATH_BYTES,
+    EmbeddedRedis,
+    EmbeddedRedisError,
+    running,
+    socket_path,
+)
 from tests.log_fixtures import a_client
 
 pytestmark = pytest.mark.anyio
@@ -124,6 +130,16 @@ async def test_a_folder_with_a_long_name_gets_a_short_socket(tmp_path: Path) -> 
         async with a_client(url) as redis:
             assert await redis.ping()
     socket_path(deep).parent.rmdir()
+
+
+def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    (manifest,) = (tmp_path / "redis" / "appendonlydir").glob("*.manifest")
+    manifest.write_text("nonsense")
+    with pytest.raises(EmbeddedRedisError, match="ended at once: ") as caught:
+        EmbeddedRedis(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_missing_package_is_one_clear_line() -> None:

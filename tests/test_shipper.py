@@ -17,6 +17,7 @@ import pytest
 from gateway import backlog, delivery, spool_files
 from gateway.decision_log import DecisionLog
 from gateway.embedded_redis import running
+from gateway.shipper import ADOPT_EVERY_S
 from gateway.spool import Spool
 from gateway.spool_files import Event
 from tests import log_fixtures
@@ -269,6 +270,43 @@ async def test_what_a_dead_writer_left_is_delivered_once_by_several_heirs(
             finished = [name for name in ids if name not in set(running)]
             assert await stream_ids(redis_url) == finished + running
             assert (row["requests"], row["unknown_cost_requests"]) == (500, 100)
+
+
+async def test_a_dead_writers_folder_is_deleted_once_delivered_and_its_position_after_it(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
+        ids = await traffic(log, 0.2)
+    (folder,) = (tmp_path / "spool").iterdir()
+    async with (
+        DecisionLog.open(data_dir=tmp_path, redis_url=redis_url, keep_delivered_s=0) as log,
+        a_client(redis_url) as redis,
+    ):
+        await asyncio.sleep(0.2)
+        assert await redis.hkeys("hydra:{hydra:decisions}:positions") == [folder.name]
+        await asyncio.sleep(ADOPT_EVERY_S + 1.5)
+        assert list((tmp_path / "spool").iterdir()) == []
+        assert await redis.hkeys("hydra:{hydra:decisions}:positions") == []
+        await expect_exactly(redis_url, log, ids)
+
+
+async def test_a_redis_out_of_memory_is_waited_for(
+    new_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = new_server()
+    async with (
+        DecisionLog.open(data_dir=tmp_path, redis_url=server.url) as log,
+        a_client(server.url) as redis,
+    ):
+        ids = await traffic(log, 0.2)
+        await delivered(log)
+        await redis.config_set("maxmemory", "1mb")
+        ids += await traffic(log, 0.5)
+        assert (log.status().last_error or "").startswith("Redis refused a command: ")
+        assert log.status().pending > 0
+        await redis.config_set("maxmemory", "0")
+        await delivered(log)
+        await expect_exactly(server.url, log, ids)
 
 
 async def test_workers_of_one_folder_share_a_log_and_read_each_others_decisions(
