@@ -40,7 +40,7 @@ def price(litellm_model: str) -> Price | None:
         output_usd_per_mtok=output_usd,
         cached_input_usd_per_mtok=_usd_per_mtok(entry, "cache_read_input_token_cost"),
         cache_write_usd_per_mtok=_usd_per_mtok(entry, "cache_creation_input_token_cost"),
-        source=f"litellm {importlib.metadata.version('litellm')} bundled table",
+        source=_source(),
     )
 
 
@@ -78,6 +78,11 @@ def _usd_per_mtok(entry: Mapping[str, Any], name: str) -> Decimal | None:
 def _count(entry: Mapping[str, Any], name: str) -> int | None:
     value = entry.get(name)
     return value if isinstance(value, int) else None
+
+
+@cache
+def _source() -> str:
+    return f"litellm {importlib.metadata.version('litellm')} bundled table"
 
 
 @cache

@@ -52,6 +52,8 @@ def load(
         raise CatalogError([f"{folder / POOLS_FILE}:1: pools: no such file; a catalog needs it"])
     dimensions = _dimensions(folder / DIMENSIONS_FILE, facts, problems)
     reference = _reference(facts.reference, problems)
+    if problems:  # without axes and scales nothing else can be judged
+        raise CatalogError(problems)
     drafts: dict[str, Draft] = {}
     for path in paths:
         if path.name in (POOLS_FILE, DIMENSIONS_FILE):

@@ -6,7 +6,7 @@ by the first digits of its hash.
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,13 +27,19 @@ def parse_keys(text: str) -> tuple[ApiKey, ...]:
     >>> [key.id for key in parse_keys("alice=s3cret, 0123456789")]
     ['alice', 'key-84d89877']
     """
+    return _parsed(text.split(","))
+
+
+def _parsed(entries: Iterable[str]) -> tuple[ApiKey, ...]:
     keys: list[ApiKey] = []
-    for position, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
+    for position, entry in enumerate(filter(None, map(str.strip, entries)), start=1):
         name, separator, secret = entry.partition("=")
         if not separator:
             name, secret = "", entry
         if not secret.strip() or (separator and not name.strip()):
             raise ValueError(f"entry {position} must be 'secret' or 'name=secret'")
+        if not entry.isascii():
+            raise ValueError(f"entry {position} must be ASCII: a header carries nothing else")
         keys.append(ApiKey(name.strip() or _anonymous_id(secret.strip()), secret.strip()))
     if len({key.id for key in keys}) < len(keys):
         raise ValueError("two keys share a name")
@@ -44,8 +50,8 @@ def parse_keys_file(path: str) -> tuple[ApiKey, ...]:
     """Keys of a file, one a line; empty lines and lines that start with # are skipped."""
     if not path:
         return ()
-    lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
-    return parse_keys(",".join(line for line in lines if not line.lstrip().startswith("#")))
+    lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    return _parsed(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def authenticate(headers: Mapping[str, str], keys: Sequence[ApiKey]) -> ApiKey | None:

@@ -5,10 +5,11 @@ Not a price list (profile.py) and not a bill (costing.py). The unit of storage i
 sums of integers are exact where Redis' and Lua's floats would not be.
 """
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 PICODOLLARS_PER_USD = 10**12
 _QUANTUM = Decimal(1).scaleb(-12)
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)  # the usual 28 digits end at 1e16 USD
 
 
 def rounded(usd: Decimal) -> Decimal:
@@ -17,7 +18,7 @@ def rounded(usd: Decimal) -> Decimal:
     >>> rounded(Decimal("0.0000000000015"))
     Decimal('2E-12')
     """
-    return usd.quantize(_QUANTUM, rounding=ROUND_HALF_EVEN).normalize() + 0
+    return _EXACT.plus(usd.quantize(_QUANTUM, context=_EXACT).normalize(_EXACT))
 
 
 def to_text(usd: Decimal | None) -> str | None:
@@ -38,7 +39,7 @@ def to_picodollars(usd: Decimal | str) -> int:
     >>> to_picodollars("0.000164")
     164000000
     """
-    return int(rounded(Decimal(usd)) * PICODOLLARS_PER_USD)
+    return int(rounded(Decimal(usd)).scaleb(12, _EXACT))
 
 
 def from_picodollars(picodollars: int) -> Decimal:
@@ -47,4 +48,4 @@ def from_picodollars(picodollars: int) -> Decimal:
     >>> to_text(from_picodollars(164000000))
     '0.000164'
     """
-    return Decimal(picodollars).scaleb(-12)
+    return Decimal(picodollars).scaleb(-12, _EXACT)

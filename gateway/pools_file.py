@@ -34,6 +34,8 @@ def read(
     """Every pool of the file; what is wrong goes to `problems`."""
     top = yaml_fields.read(path, problems)
     table = top.mapping("pools", required=True) if top else None
+    if top is not None and table is not None and not table.names():
+        top.reject("pools", "needs at least one pool")
     pools: dict[str, Pool] = {}
     for name, fields in table.mappings() if table else ():
         pool = _pool(name, fields, drafts, unusable, dimensions, facts)
@@ -55,6 +57,8 @@ def _pool(
     listed = fields.texts("profiles", required=True)
     modes_table = fields.mapping("modes", required=True)
     modes = {} if modes_table is None else modes_table.numbers(MODES)
+    if modes_table is not None and not modes_table.names():
+        fields.reject("modes", f"needs at least one of {', '.join(MODES)}")
     settings: dict[str, Any] = {
         "rule": fields.choice("rule", RULES) or "threshold",
         "scale": fields.choice("scale", SCALES) or "reference",
@@ -64,7 +68,7 @@ def _pool(
     default_mode = fields.choice("default_mode", tuple(modes) or MODES)
     baseline = fields.text("baseline")
     fallback = fields.text("fallback_profile")
-    weights = _weights(fields.mapping("weights"), dimensions)
+    weights = _weights(fields, dimensions)
     fields.close()
     for field, names in (
         ("profiles", listed),
@@ -74,6 +78,10 @@ def _pool(
         for other in names:
             if other not in drafts:
                 fields.reject(field, f"no profile is named '{other}'")
+    if fallback in drafts and listed and fallback not in listed:
+        fields.reject("fallback_profile", f"'{fallback}' is not one of this pool's profiles")
+    if settings["rule"] == "value" and (facts.alpha is None or facts.beta is None):
+        fields.reject("rule", "'value' needs a predictor with alpha and beta in its metadata")
     members = [drafts[item] for item in dict.fromkeys(listed) if item in drafts]
     if not members or not modes:
         return None
@@ -113,11 +121,12 @@ def _scaled(members: Sequence[Draft], scale: str, bands: Sequence[anchors.Range]
     return profiles
 
 
-def _weights(table: Fields | None, dimensions: Sequence[Dimension]) -> tuple[float, ...]:
+def _weights(fields: Fields, dimensions: Sequence[Dimension]) -> tuple[float, ...]:
     """Weights (K,) that sum to 1: the pool's own, else those of dimensions.yaml."""
+    table = fields.mapping("weights")
     own = {} if table is None else table.numbers([item.name for item in dimensions])
     raw = [own.get(item.name, item.weight) for item in dimensions]
     total = sum(raw)
-    if table is not None and total <= 0:
-        table.complain("weights", "at least one must be above 0")
+    if dimensions and total <= 0:
+        fields.reject("weights", "at least one must be above 0")
     return tuple(value / total for value in raw) if total > 0 else tuple(raw)

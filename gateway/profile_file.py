@@ -4,6 +4,7 @@ What the file leaves out comes from litellm's bundled table; capabilities come f
 or from its benchmark scores on the reference scale (anchors.py).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +25,7 @@ from gateway.profile import (
 from gateway.yaml_fields import Fields
 
 _RESERVED_NAME: Final = "auto"
+_NAME: Final = re.compile(r"[\w.:/@+-]+", re.ASCII)  # it goes into response headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def read(
     model = fields.text("litellm_model", required=True)
     if name is not None and name.partition(":")[0] == _RESERVED_NAME:
         fields.reject("name", "'auto' and what starts with 'auto:' is the router's own name")
+    if name is not None and not _NAME.fullmatch(name):
+        fields.reject("name", f"use letters, digits and . _ : / @ + - only, got '{name}'")
     benchmarks = _benchmarks(fields, reference)
     explicit = _explicit_capabilities(fields, dimensions)
     if explicit is None and not benchmarks and "capabilities" not in fields:

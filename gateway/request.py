@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from gateway.errors import InvalidRequest
 from gateway.profile import MODES
@@ -32,6 +32,10 @@ _PART_FEATURES: Final = {
     "input_file": "file",
     "document": "file",
 }
+_MAX_DEPTH: Final = 128  # litellm copies bodies recursively; tool schemas nest some ten levels
+_MAX_COUNT: Final = 2**31 - 1  # of tokens and choices: no provider takes more
+_MAX_MODEL_CHARS: Final = 256
+_SHOWN_CHARS: Final = 60  # of a wrong value, in the message that refuses it
 _HYDRA_FIELDS: Final = ("threshold", "mode", "pool", "session", "tags", "explain")
 
 
@@ -93,6 +97,10 @@ def parse(raw: bytes, headers: Mapping[str, str]) -> ChatRequest:
             "'model' must be a non-empty string: 'auto', 'auto:<mode>' or a profile's name",
             param="model",
         )
+    if len(model) > _MAX_MODEL_CHARS:
+        raise InvalidRequest(
+            f"'model' must have at most {_MAX_MODEL_CHARS} characters", param="model"
+        )
     messages = _messages(body.get("messages"))
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
@@ -116,12 +124,39 @@ def _json_object(raw: bytes) -> dict[str, object]:
     if not raw:
         raise InvalidRequest("the body is empty: send a JSON object with 'model' and 'messages'")
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as exc:
+        body = json.loads(raw.decode("utf-8-sig"))
+        # Python reads NaN, 1e999 and half a surrogate pair, but nothing can send them on.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidRequest(
+            "the body holds half of a surrogate pair: text cut in a character"
+        ) from exc
+    except ValueError as exc:
         raise InvalidRequest(f"the body is not valid JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise _too_deep() from exc
     if not isinstance(body, dict):
         raise InvalidRequest(f"the body must be a JSON object, not {_kind(body)}")
+    _check_depth(body)
     return body
+
+
+def _check_depth(body: dict[str, object]) -> None:
+    level: list[object] = [body]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else cast(list[object], node))
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"the body is nested deeper than {_MAX_DEPTH} levels")
 
 
 def _messages(value: object) -> Sequence[Mapping[str, object]]:
@@ -221,14 +256,14 @@ def _threshold(value: object, where: str) -> float:
         except (ValueError, OverflowError):
             number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise InvalidRequest(f"'{where}' must be a number >= 0, got {value!r}", param=where)
+        raise InvalidRequest(f"'{where}' must be a number >= 0, got {_shown(value)}", param=where)
     return number
 
 
 def _mode(value: object, where: str) -> str:
     if value not in MODES:
         raise InvalidRequest(
-            f"'{where}' must be one of {', '.join(MODES)}, got {value!r}", param=where
+            f"'{where}' must be one of {', '.join(MODES)}, got {_shown(value)}", param=where
         )
     return str(value)
 
@@ -310,9 +345,16 @@ def _count(body: Mapping[str, object], name: str) -> int | None:
     value = body.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidRequest(f"'{name}' must be an integer >= 1, got {value!r}", param=name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_COUNT:
+        raise InvalidRequest(
+            f"'{name}' must be an integer from 1 to {_MAX_COUNT}, got {_shown(value)}", param=name
+        )
     return value
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "..."
 
 
 def _kind(value: object) -> str:

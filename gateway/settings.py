@@ -50,6 +50,8 @@ def _path(text: str) -> Path | None:
 
 
 def _secret(text: str) -> ApiKey | None:
+    if not text.isascii():
+        raise ValueError("must be ASCII: a header carries nothing else")
     return ApiKey("admin", text) if text else None
 
 
@@ -104,7 +106,7 @@ SETTINGS: Final = (
     Setting(
         "data_dir",
         ".hydra",
-        Path,
+        _path,
         "Folder of the embedded Redis and of the spool that outlives its outages.",
     ),
     Setting("workers", "1", _integer(1, 256), "Processes that serve requests."),
@@ -165,7 +167,7 @@ class Settings:
             text = environ.get(setting.variable, "").strip() or setting.default
             try:
                 values[setting.name] = setting.parse(text)
-            except (ValueError, OSError) as exc:
+            except (ValueError, OSError, RuntimeError) as exc:  # the last: `~nobody/keys`
                 problems.append(f"{setting.variable}: {exc}")
         if not problems:
             values["api_keys"] += values.pop("api_keys_file")
@@ -200,6 +202,12 @@ def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _inconsistent(values: Mapping[str, Any]) -> list[str]:
+    ids = [key.id for key in (*values["api_keys"], values["admin_key"]) if key is not None]
+    if len(set(ids)) < len(ids):
+        return [
+            "HYDRA_API_KEYS: two keys share a name, here, in HYDRA_API_KEYS_FILE"
+            " or with HYDRA_ADMIN_KEY, which is 'admin'"
+        ]
     if not values["api_keys"] and not values["admin_key"] and not _is_loopback(values["host"]):
         return [
             f"HYDRA_HOST: {values['host']} is not a loopback address and no keys are set, so anyone"

@@ -85,6 +85,7 @@ def translate(exc: Exception, *, profile: str, secrets: Iterable[str] = ()) -> U
     if meaning.provider_status == 500 and not headers:
         # litellm gives a refused connection the status of a provider's own 500.
         meaning = MEANINGS["APIConnectionError"]
+    retry_after = headers.get("retry-after")
     detail = _detail(exc)
     message = str(detail.get("message") or "") or _plain_message(str(exc))
     if meaning.provider_status in _OUR_CREDENTIALS:
@@ -101,7 +102,7 @@ def translate(exc: Exception, *, profile: str, secrets: Iterable[str] = ()) -> U
         error_type=meaning.type,
         param=_text(detail.get("param")) if carries_detail else None,
         code=(_text(detail.get("code")) if carries_detail else None) or meaning.code,
-        retry_after=headers.get("retry-after"),
+        retry_after=retry_after if retry_after and retry_after.isascii() else None,
     )
 
 
@@ -128,7 +129,7 @@ def _detail(exc: Exception) -> Mapping[str, Any]:
         start = text.find("{")
         try:
             body = json.JSONDecoder().raw_decode(text[start:])[0] if start >= 0 else None
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
         body = body["error"]

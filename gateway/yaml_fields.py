@@ -4,12 +4,26 @@ Not a schema language: the reader of a file asks for the fields it knows and clo
 what was not asked for is an unknown field. Complaints collect, so that a person sees all at once.
 """
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
+
+_LARGEST: Final = 1e12  # no price or token count comes near; beyond it arithmetic would overflow
+_TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without dates: `api_version: 2024-10-21` is the text that it looks like."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class Fields:
@@ -29,7 +43,9 @@ class Fields:
             self._nodes[name] = value
 
     def __contains__(self, name: str) -> bool:
-        return name in self._nodes
+        """Whether the field has a value; an empty one counts as left out, here as everywhere."""
+        node = self._nodes.get(name)
+        return node is not None and not _is_null(node)
 
     def complain(self, field: str, words: str, node: yaml.Node | None = None) -> None:
         """Note a problem as `file:line: field: words`."""
@@ -54,23 +70,18 @@ class Fields:
         return str(node.value)
 
     def number(
-        self, name: str, *, low: float = 0, high: float | None = None, required: bool = False
+        self, name: str, *, low: float = 0, high: float = _LARGEST, required: bool = False
     ) -> Decimal | None:
         node = self._node(name, required=required)
         if node is None or _is_null(node):
             return None
-        words = f"a number >= {low:g}" if high is None else f"a number from {low:g} to {high:g}"
-        try:
-            value = Decimal(node.value) if isinstance(node, yaml.ScalarNode) else None
-        except InvalidOperation:
-            value = None
-        if value is None or not value.is_finite() or value < Decimal(str(low)):
-            self._expected(name, words, node)
-            return None
-        if high is not None and value > Decimal(str(high)):
-            self._expected(name, words, node)
-            return None
-        return value
+        value = _decimal(node)
+        if value is not None and low <= value <= high:
+            return value
+        is_bounded = high < _LARGEST or (value is not None and value > high)
+        words = f"from {low:g} to {high:g}" if is_bounded else f">= {low:g}"
+        self._expected(name, f"a number {words}", node)
+        return None
 
     def integer(self, name: str, *, low: int = 0) -> int | None:
         value = self.number(name, low=low)
@@ -83,7 +94,10 @@ class Fields:
         node = self._node(name)
         if node is None or _is_null(node):
             return None
-        value = _plain(node)
+        try:
+            value = _plain(node)
+        except ValueError:
+            value = None
         if not isinstance(value, bool):
             self._expected(name, "true or false", node)
             return None
@@ -105,14 +119,20 @@ class Fields:
         if not isinstance(node, yaml.SequenceNode) or len(names) < len(items):
             self._expected(name, "a list of names", node)
             return ()
+        if required and not names:
+            self.reject(name, "needs at least one name")
         return names
 
     def plain(self, name: str) -> dict[str, Any]:
-        """A mapping whose inside is not ours to judge."""
+        """A mapping whose inside is not ours to judge, as long as JSON can hold it."""
         node = self._node(name)
         if node is None or _is_null(node):
             return {}
-        value = _plain(node)
+        try:
+            value = _plain(node)
+        except ValueError as exc:
+            self.reject(name, f"can't be sent as JSON: {exc}")
+            return {}
         if not isinstance(value, dict):
             self._expected(name, "a mapping", node)
             return {}
@@ -168,13 +188,16 @@ class Fields:
 def read(path: Path, problems: list[str]) -> Fields | None:
     """The top mapping of a YAML file, or None with a complaint."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark
         problems.append(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {exc.problem}")
         return None
+    except RecursionError:
+        problems.append(f"{path}:1: not valid YAML: nested too deeply")
+        return None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        problems.append(f"{path}: can't be read: {exc}")
+        problems.append(f"{path}: can't be read: {str(exc).splitlines()[0]}")
         return None
     if not isinstance(node, yaml.MappingNode):
         problems.append(f"{path}:1: expected a mapping of fields")
@@ -182,12 +205,30 @@ def read(path: Path, problems: list[str]) -> Fields | None:
     return Fields(node, str(path), "", problems)
 
 
-def _plain(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
+def _decimal(node: yaml.Node) -> Decimal | None:
+    """The node's number; NaN and infinity are none."""
     try:
-        return loader.construct_document(node)
+        value = Decimal(node.value) if isinstance(node, yaml.ScalarNode) else None
+    except InvalidOperation:
+        return None
+    return value if value is not None and value.is_finite() else None
+
+
+def _plain(node: yaml.Node) -> Any:
+    """The node's value, if JSON can hold it. Raises ValueError in one line."""
+    loader = _Loader("")
+    try:
+        value = loader.construct_document(node)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except yaml.MarkedYAMLError as exc:
+        raise ValueError(exc.problem) from exc
+    except (LookupError, AttributeError) as exc:  # how PyYAML refuses `!!bool x`
+        raise ValueError("a tag on a value that it does not fit") from exc
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise ValueError(str(exc).splitlines()[0]) from exc
     finally:
         loader.dispose()
+    return value
 
 
 def _is_null(node: yaml.Node) -> bool:

@@ -1,0 +1,79 @@
+"""Who may import whom, read from the source."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(
+    path
+    for folder in ("gateway", "predictor", "tests", "bench")
+    for path in ROOT.glob(f"{folder}/**/*.py")
+)
+CORE = (
+    *("anchors", "costing", "decision", "errors", "money", "profile", "request", "routing", "sse"),
+    "upstream_errors",
+)
+REDIS_OWNERS = {"delivery", "ledger", "redis_connection", "shipper"}
+IMPURE = {"asyncio", "os", "random", "secrets", "socket", "subprocess", "time"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it: `gateway.errors`, `redis.asyncio`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if node.module in ("gateway", "predictor", "litellm", "unittest"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def roots(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def of(folder: str) -> list[Path]:
+    return [path for path in SOURCES if path.relative_to(ROOT).parts[0] == folder]
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_imports_the_standard_library_and_itself(name: str) -> None:
+    found = set(imports(ROOT / "gateway" / f"{name}.py")) - {"gateway"}
+    ours = {module.partition(".")[2] for module in found if module.startswith("gateway.")}
+    others = {module for module in found if not module.startswith("gateway.")}
+    assert ours <= set(CORE)
+    assert {module.partition(".")[0] for module in others} <= sys.stdlib_module_names
+    assert not others & IMPURE
+
+
+def test_litellm_is_imported_in_one_place() -> None:
+    found = [path.name for path in of("gateway") if "litellm" in roots(path)]
+    assert found == ["upstream.py"]
+
+
+def test_redis_is_imported_only_where_its_keys_are_owned() -> None:
+    assert {path.stem for path in of("gateway") if "redis" in roots(path)} <= REDIS_OWNERS
+
+
+def test_the_predictor_knows_nothing_of_the_gateway() -> None:
+    for path in of("predictor"):
+        assert "gateway" not in roots(path), path
+
+
+def test_nothing_of_ours_is_mocked() -> None:
+    for path in SOURCES:
+        assert "unittest.mock" not in set(imports(path)), path
+
+
+def test_litellms_proxy_is_not_used() -> None:
+    for path in SOURCES:
+        assert not any(name.startswith("litellm.proxy") for name in imports(path)), path
+
+
+def test_the_product_imports_neither_tests_nor_benchmarks() -> None:
+    for path in of("gateway"):
+        assert not roots(path) & {"bench", "tests"}, path

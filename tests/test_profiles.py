@@ -1,0 +1,104 @@
+"""The catalog that ships: it loads, and each of its numbers says where it comes from."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from gateway import catalog
+from gateway.catalog import Catalog
+from gateway.profile import MODES, PredictorFacts
+
+ROOT = Path(__file__).parent.parent
+PREDICTOR = ROOT / "predictor" / "model"
+META = PREDICTOR / "meta.json"
+STAND_IN = {
+    "dimensions": ["reasoning", "code_generation", "debugging", "tool_use"],
+    "bands": {},
+}
+NAMES = sorted(
+    path.stem
+    for path in (ROOT / "profiles").glob("*.yaml")
+    if path.stem not in ("pools", "dimensions")
+)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Catalog:
+    """The shipped catalog, with every provider's key set, for the predictor that is there."""
+    meta = json.loads(META.read_text(encoding="utf-8")) if META.is_file() else STAND_IN
+    facts = PredictorFacts(
+        dimensions=tuple(meta["dimensions"]),
+        bands=tuple(tuple(meta["bands"].get(name, (0.1, 0.8))) for name in meta["dimensions"]),
+        reference=PREDICTOR / catalog.REFERENCE_FILE,
+        alpha=meta.get("alpha"),
+        beta=meta.get("beta"),
+    )
+    return catalog.load(ROOT / "profiles", facts, {}, usable_without_keys=True)
+
+
+def test_it_has_the_pools_that_are_promised(shipped: Catalog) -> None:
+    assert {"default", "local", "demo"} <= set(shipped.pools)
+
+
+def test_each_file_is_named_as_its_profile(shipped: Catalog) -> None:
+    assert sorted(shipped.profiles) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_price_has_a_source_and_a_date(shipped: Catalog, name: str) -> None:
+    price = shipped.profiles[name].price
+    assert price is not None
+    assert price.source
+    assert date.fromisoformat(price.date) >= date(2025, 1, 1)
+    assert price.input_usd_per_mtok <= price.output_usd_per_mtok
+    assert (price.cached_input_usd_per_mtok or 0) <= price.input_usd_per_mtok
+    assert price.output_usd_per_mtok < 1000  # per million tokens, not per token or per thousand
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_score_has_a_source_and_a_date(shipped: Catalog, name: str) -> None:
+    benchmarks = shipped.profiles[name].benchmarks
+    assert benchmarks
+    for score in benchmarks.values():
+        assert score.source
+        assert date.fromisoformat(score.date) >= date(2025, 1, 1)
+        assert score.score >= 1  # percent, not a fraction
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_capability_lies_in_the_predictors_band(shipped: Catalog, name: str) -> None:
+    bands = shipped.pools["default"].bands
+    for capability, (low, high) in zip(shipped.profiles[name].capabilities, bands, strict=True):
+        assert low <= capability <= high
+
+
+def test_modes_are_ordered_thresholds(shipped: Catalog) -> None:
+    for pool in shipped.pools.values():
+        assert set(pool.modes) == set(MODES)
+        peak, iso, aggressive = (pool.modes[mode] for mode in MODES)
+        assert 0 <= peak <= iso <= aggressive <= 2
+        assert pool.default_mode in pool.modes
+
+
+def test_every_pool_can_route_and_has_a_priced_baseline(shipped: Catalog) -> None:
+    for pool in shipped.pools.values():
+        assert len(pool.profiles) >= 2
+        assert shipped.profiles[pool.baseline].price is not None
+        assert pool.fallback_profile is not None
+        assert sum(pool.weights) == pytest.approx(1)
+
+
+def test_the_local_pool_needs_no_key(shipped: Catalog) -> None:
+    for profile in shipped.pools["local"].profiles:
+        assert profile.api_key_env is None
+        assert profile.api_base is not None
+
+
+def test_a_dearer_model_of_the_default_pool_is_not_the_weakest(shipped: Catalog) -> None:
+    pool = shipped.pools["default"]
+    cheapest = min(
+        pool.profiles, key=lambda profile: profile.price.output_usd_per_mtok if profile.price else 0
+    )
+    assert cheapest.mean_capability < max(profile.mean_capability for profile in pool.profiles)
