@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from gateway import money
-from gateway.request import Demands
+from gateway.demands import Demands
 
 SCHEMA: Final = 1
 

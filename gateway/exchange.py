@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway import costing, decision, routing
+from gateway import costing, decision, demands, routing
 from gateway.decision import Attempt, Cost, NoEligibleProfile, Outcome, Status, Usage
 from gateway.decision_log import DecisionLog
 from gateway.errors import UpstreamError
@@ -21,8 +21,6 @@ from gateway.upstream import Answer, Chunk, Upstream
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_BYTES_PER_TOKEN = 4  # as in request.py, for the text of a stream that was cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +190,6 @@ class Exchange:
             is_estimate = True
             self._usage = Usage(
                 prompt=self.routed.chat.demands.prompt_tokens,
-                completion=-(-self._text_bytes // _BYTES_PER_TOKEN),
+                completion=demands.tokens_in(self._text_bytes),
             )
         return costing.settle(self._usage, self._served_by, baseline, is_estimate=is_estimate)

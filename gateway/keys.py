@@ -59,11 +59,12 @@ def authenticate(headers: Mapping[str, str], keys: Sequence[ApiKey]) -> ApiKey |
     if not keys:
         return None
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    secret = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
-    if not secret:
+    shown = [token.strip()] if scheme.lower() == "bearer" else []
+    shown = [secret for secret in (*shown, headers.get("x-api-key", "").strip()) if secret]
+    if not shown:
         raise Unauthorized("no API key: send 'Authorization: Bearer <key>' or 'x-api-key: <key>'")
     for key in keys:
-        if hmac.compare_digest(key.secret.encode(), secret.encode()):
+        if any(hmac.compare_digest(key.secret.encode(), secret.encode()) for secret in shown):
             return key
     raise Unauthorized("this API key is not one of the gateway's keys (HYDRA_API_KEYS)")
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from gateway.decision import Candidate, Decision, NoEligibleProfile, Reason
+from gateway.demands import Demands
 from gateway.profile import Pool, Profile
-from gateway.request import Demands
 
 MIN_BAND_WIDTH = 0.1  # a head with a narrower band would count its noise as large gaps
 _MTOK = Decimal(1_000_000)

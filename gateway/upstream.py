@@ -1,7 +1,7 @@
 """The call to a provider, through litellm's SDK: the one module that imports litellm.
 
 A profile and a chat body in; the provider's answer out, as litellm gives it, with the usage the
-provider counted. Retries and fallbacks are not here: each call is one attempt (dispatch.py walks
+provider counted. Retries and fallbacks are not here: each call is one attempt (exchange.py walks
 the candidates).
 """
 

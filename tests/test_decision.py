@@ -20,7 +20,7 @@ from gateway.decision import (
     record,
     timestamp,
 )
-from gateway.request import Demands
+from gateway.demands import Demands
 
 SMALL = Candidate(
     model="small",

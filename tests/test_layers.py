@@ -14,8 +14,8 @@ SOURCES = sorted(
     for path in ROOT.glob(f"{folder}/**/*.py")
 )
 CORE = (
-    *("anchors", "costing", "decision", "errors", "money", "profile", "request", "routing", "sse"),
-    "upstream_errors",
+    *("anchors", "controls", "costing", "decision", "demands", "errors", "json_body", "money"),
+    *("profile", "request", "routing", "sse", "upstream_errors"),
 )
 REDIS_OWNERS = {"delivery", "ledger", "redis_connection", "shipper"}
 IMPURE = {"asyncio", "os", "random", "secrets", "socket", "subprocess", "time"}

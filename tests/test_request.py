@@ -46,12 +46,12 @@ def raw_with(field: bytes) -> bytes:
         pytest.param(b"null", "the body must be a JSON object, not null", id="null"),
         pytest.param(
             raw_with(b'"temperature": NaN'),
-            "the body is not valid JSON: Out of range float values are not JSON compliant",
+            "the body is not valid JSON: NaN is not a JSON number",
             id="NaN",
         ),
         pytest.param(
             raw_with(b'"temperature": 1e999'),
-            "the body is not valid JSON: Out of range float values are not JSON compliant",
+            "the body is not valid JSON: 1e999 is too large a number",
             id="a number beyond all floats",
         ),
         pytest.param(
@@ -220,12 +220,33 @@ def test_tool_schemas_may_nest_deeply() -> None:
             id="a mode in a list",
         ),
         pytest.param(
-            {"hydra": {"pool": 1}}, "hydra.pool", "'hydra.pool' must be a string", id="pool 1"
+            {"hydra": {"pool": 1}},
+            "hydra.pool",
+            "'hydra.pool' must be a string of at most 256 printable characters",
+            id="pool 1",
+        ),
+        pytest.param(
+            {"hydra": {"session": "s" * 257}},
+            "hydra.session",
+            "'hydra.session' must be a string of at most 256 printable characters",
+            id="a session beyond measure",
+        ),
+        pytest.param(
+            {"hydra": {"tags": ["a\nb"]}},
+            "hydra.tags",
+            "'hydra.tags' must be a string of at most 256 printable characters",
+            id="a tag with a line break",
+        ),
+        pytest.param(
+            {"hydra": {"tags": [str(number) for number in range(17)]}},
+            "hydra.tags",
+            "'hydra.tags' must be at most 16 tags, got 17",
+            id="too many tags",
         ),
         pytest.param(
             {"hydra": {"session": {}}},
             "hydra.session",
-            "'hydra.session' must be a string",
+            "'hydra.session' must be a string of at most 256 printable characters",
             id="session that is an object",
         ),
         pytest.param(

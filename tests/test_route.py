@@ -31,8 +31,8 @@ def test_a_decision_can_be_recomputed_from_its_record(gateway: Gateway, http: ht
     """Requirements, capabilities, weights, bands and prices suffice for shortfalls and choice."""
     import predictor
     from gateway import catalog
+    from gateway.demands import Demands
     from gateway.predictor_facts import facts
-    from gateway.request import Demands
     from gateway.routing import decide
 
     dry = http.post("/v1/route", json={"model": "auto:iso", "messages": HELLO}).json()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.decision import Candidate, NoEligibleProfile
+from gateway.demands import Demands
 from gateway.profile import Limits, Pool, Price, Profile
-from gateway.request import Demands
 from gateway.routing import decide, excluded_by, expected_cost, pinned, shortfall
 
 BANDS = ((0.1, 0.7), (0.1, 0.8), (0.2, 0.9), (0.1, 0.6))
