@@ -6,7 +6,7 @@ Pure. The strongest layer that speaks wins; what none says is left to the pool's
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from gateway.errors import InvalidRequest
 from gateway.json_body import shown
@@ -29,8 +29,17 @@ class Controls:
     explain: bool = False
 
 
-def of(headers: Mapping[str, str], hydra: object, suffix_mode: str | None) -> Controls:
-    """The strongest layer that speaks wins: headers, then the body's `hydra`, then the suffix."""
+def of(
+    headers: Mapping[str, str],
+    hydra: object,
+    suffix_mode: str | None,
+    client_session: object = None,
+) -> Controls:
+    """The strongest layer that speaks wins: headers, then the body's `hydra`, then the suffix.
+
+    `client_session` is the id that the client gives its conversation in a field of the protocol;
+    it was not written for us, so one that we can't keep is ignored.
+    """
     if hydra is None:
         hydra = {}
     if not isinstance(hydra, dict):
@@ -54,7 +63,8 @@ def of(headers: Mapping[str, str], hydra: object, suffix_mode: str | None) -> Co
         threshold=threshold,
         mode=mode,
         pool=_name(above.get("pool") or hydra.get("pool"), "pool"),
-        session=_name(above.get("session") or hydra.get("session"), "session"),
+        session=_name(above.get("session") or hydra.get("session"), "session")
+        or (client_session if _is_name(client_session) else None),
         tags=_tags(above.get("tags") or hydra.get("tags")),
         explain=_explain(hydra.get("explain")),
     )
@@ -95,12 +105,16 @@ def _mode(value: object, where: str) -> str:
 def _name(value: object, field: str) -> str | None:
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or len(value) > _MAX_CHARS or not value.isprintable():
+    if not _is_name(value):
         raise InvalidRequest(
             f"'hydra.{field}' must be a string of at most {_MAX_CHARS} printable characters",
             param=f"hydra.{field}",
         )
     return value
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= _MAX_CHARS and value.isprintable()
 
 
 def _tags(value: object) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ async def models(http: Request[State]) -> Response:
     """GET /v1/models: auto, its modes, and the profiles that can be used here."""
     authenticated(http)
     data = _models(http.state["catalog"].current, http.state)
-    return JSONResponse({"object": "list", "data": data})
+    return JSONResponse({"object": "list", "data": data, "has_more": False, "next_cursor": None})
 
 
 async def model(http: Request[State]) -> Response:

@@ -70,7 +70,7 @@ def read(
         capabilities=explicit or _in_bands(found, facts.bands),
         benchmarks=benchmarks,
         price=price or (bundled_prices.price(model) if model else None),
-        limits=limits or (bundled_prices.limits(model) if model else Limits()),
+        limits=_completed(limits, bundled_prices.limits(model) if model else Limits()),
         features=features if "features" in fields or not model else bundled_prices.features(model),
         expected_output_tokens=expected or DEFAULT_EXPECTED_OUTPUT_TOKENS,
         api_key_env=fields.text("api_key_env"),
@@ -156,6 +156,16 @@ def _price(fields: Fields) -> Price | None:
         **amounts,
         source=source or "",
         date=date or "",
+    )
+
+
+def _completed(limits: Limits | None, bundled: Limits) -> Limits:
+    """The file's limits, and the table's where the file says nothing."""
+    if limits is None:
+        return bundled
+    return Limits(
+        context_tokens=limits.context_tokens or bundled.context_tokens,
+        output_tokens=limits.output_tokens or bundled.output_tokens,
     )
 
 

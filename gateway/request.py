@@ -64,7 +64,7 @@ def parse(raw: bytes, headers: Mapping[str, str]) -> ChatRequest:
         messages=messages,
         stream=bool(stream),
         wants_usage=_wants_usage(body),
-        controls=controls.of(headers, hydra, suffix_mode),
+        controls=controls.of(headers, hydra, suffix_mode, _client_session(body)),
         demands=demands.of(body, messages),
         prompt_chars=demands.characters(messages),
     )
@@ -106,6 +106,13 @@ def _split_model(model: str) -> tuple[str, str | None]:
             code="model_not_found",
         )
     return AUTO, mode
+
+
+def _client_session(body: Mapping[str, object]) -> object:
+    """The client's own id of the conversation, where its protocol has a field for one."""
+    metadata = body.get("metadata")
+    from_metadata = metadata.get("session_id") if isinstance(metadata, dict) else None
+    return from_metadata or body.get("prompt_cache_key") or body.get("previous_response_id")
 
 
 def _wants_usage(body: Mapping[str, object]) -> bool:

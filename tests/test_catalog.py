@@ -125,6 +125,9 @@ def test_price_limits_and_features_left_out_come_from_litellms_table(tmp_path: P
     assert large.price.source.startswith("litellm ")
     assert large.limits.context_tokens is not None
     assert {"tools", "vision"} <= large.features
+    partly = write_catalog(tmp_path, {"large.yaml": known + "limits: {context_tokens: 5}\n"})
+    own = partly.load().profiles["large"].limits
+    assert (own.context_tokens, own.output_tokens) == (5, large.limits.output_tokens)
 
 
 @pytest.mark.parametrize(

@@ -555,3 +555,20 @@ def test_any_json_is_read_or_refused_and_what_is_read_can_be_sent(
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parse(raw, {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "session"),
+    [
+        ({"metadata": {"session_id": "m"}, "prompt_cache_key": "k"}, "m"),
+        ({"prompt_cache_key": "k"}, "k"),
+        ({"previous_response_id": "p"}, "p"),
+        ({"prompt_cache_key": "k", "hydra": {"session": "h"}}, "h"),
+        ({"prompt_cache_key": "line\nbreak"}, None),
+        ({"metadata": "odd"}, None),
+        ({}, None),
+    ],
+)
+def test_a_clients_own_conversation_id_is_the_session(fields: dict, session: str | None) -> None:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "x"}], **fields}
+    assert parse(json.dumps(body).encode(), {}).controls.session == session
