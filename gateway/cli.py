@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from gateway import __version__
 from gateway.errors import ConfigError, GatewayError
+from gateway.evaluation import arguments
 from gateway.profile import MODES
 
 T = TypeVar("T")
@@ -74,7 +75,11 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("--since", help="ISO 8601 time or Unix seconds")
         each.add_argument("--until", help="ISO 8601 time or Unix seconds")
     models = command("models", _models, "List the profiles, their capabilities and prices.")
-    for each in (check, route, decisions, costs, models):
+    evaluate = command("evaluate", _evaluate, "Route recorded outcomes; frontier, hull, intervals.")
+    arguments.add_evaluate(evaluate)
+    calibrate = command("calibrate", _calibrate, "Fit a pool's modes to recorded outcomes.")
+    arguments.add_calibrate(calibrate)
+    for each in (check, route, decisions, costs, models, evaluate, calibrate):
         each.add_argument("--json", action="store_true", help="JSON instead of a table")
     return top
 
@@ -102,13 +107,14 @@ def _check(options: argparse.Namespace) -> int:
             return 3
         raise
     found = planned.catalog
+    warnings = [*planned.settings.warnings, *_outdated(planned)]
     usable = [name for name in found.profiles if found.is_usable(name)]
     if options.json:
         _print_json(
             {
                 "ok": True,
                 "problems": [],
-                "warnings": planned.settings.warnings,
+                "warnings": warnings,
                 "demo": planned.is_demo,
                 "pool": planned.pool_name,
                 "profiles": usable,
@@ -118,7 +124,7 @@ def _check(options: argparse.Namespace) -> int:
             }
         )
         return 0
-    for warning in planned.settings.warnings:
+    for warning in warnings:
         print(f"warning: {warning}")
     print(f"ok: {len(found.profiles)} profiles, {len(found.pools)} pools, catalog {found.sha}")
     if planned.is_demo:
@@ -126,6 +132,17 @@ def _check(options: argparse.Namespace) -> int:
     for name, why in found.unusable.items():
         print(f"left out: {name}: {why}")
     return 0
+
+
+def _outdated(planned: Any) -> list[str]:
+    """Pools whose modes were fitted for another predictor than the one that runs."""
+    sha = planned.predictor.sha256
+    return [
+        f"pool {pool.name}: its modes were fitted for predictor {pool.fitted_for}, this one is"
+        f" {sha[:16]}; run hydra-gateway calibrate"
+        for pool in planned.catalog.pools.values()
+        if pool.fitted_for is not None and not sha.startswith(pool.fitted_for)
+    ]
 
 
 def _route(options: argparse.Namespace) -> int:
@@ -224,6 +241,30 @@ def _models(options: argparse.Namespace) -> int:
         )
     else:
         tables.show(tables.models(found))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from gateway.evaluation.command import run_evaluate
+
+    return _show(options, run_evaluate(options, os.environ))
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from gateway.evaluation.command import run_calibrate
+
+    return _show(options, run_calibrate(options, os.environ))
+
+
+def _show(options: argparse.Namespace, shown: tuple[list[Any], dict[str, Any]]) -> int:
+    """Print what a command found, for a person or as JSON."""
+    from gateway import tables
+
+    parts, value = shown
+    if options.json:
+        _print_json(value)
+    else:
+        tables.show(*parts)
     return 0
 
 

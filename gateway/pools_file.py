@@ -68,6 +68,7 @@ def _pool(
     default_mode = fields.choice("default_mode", tuple(modes) or MODES)
     baseline = fields.text("baseline")
     fallback = fields.text("fallback_profile")
+    fitted_for = fields.text("fitted_for")
     weights = _weights(fields, dimensions)
     fields.close()
     for field, names in (
@@ -100,6 +101,7 @@ def _pool(
         margin=DEFAULT_MARGIN if margin is None else float(margin),
         alpha=facts.alpha,
         beta=facts.beta,
+        fitted_for=fitted_for,
         **settings,
     )
 
