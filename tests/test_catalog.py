@@ -125,7 +125,9 @@ def test_price_limits_and_features_left_out_come_from_litellms_table(tmp_path: P
     assert large.price.source.startswith("litellm ")
     assert large.limits.context_tokens is not None
     assert {"tools", "vision"} <= large.features
-    partly = write_catalog(tmp_path, {"large.yaml": known + "limits: {context_tokens: 5}\n"})
+    partly = write_catalog(
+        tmp_path / "partly", {"large.yaml": known + "limits: {context_tokens: 5}\n"}
+    )
     own = partly.load().profiles["large"].limits
     assert (own.context_tokens, own.output_tokens) == (5, large.limits.output_tokens)
 
@@ -642,5 +644,5 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         f"small.yaml:8: features: unknown feature 'flight'; known are {FEATURES}",
         "pools.yaml:4: pools.default.modes.peak: expected a number >= 0, got 'low'",
         "pools.yaml:5: pools.default.size: unknown field; known here: baseline, default_mode,"
-        " escalate, fallback_profile, margin, modes, profiles, rule, scale, weights",
+        " escalate, fallback_profile, fitted_for, margin, modes, profiles, rule, scale, weights",
     ]
