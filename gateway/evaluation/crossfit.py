@@ -79,10 +79,14 @@ def foreknow(
         chances=chance,
         expected_cost_usd=costs,
         capabilities=np.mean(offered, axis=0),
-        curve=Curve(
-            alpha=float(np.mean([curve.alpha for curve in curves])),
-            beta=float(np.mean([curve.beta for curve in curves])),
-        ),
+        curve=_mean(curves) if fit_curve else scale.curve,
+    )
+
+
+def _mean(curves: Sequence[Curve]) -> Curve:
+    return Curve(
+        alpha=float(np.mean([curve.alpha for curve in curves])),
+        beta=float(np.mean([curve.beta for curve in curves])),
     )
 
 

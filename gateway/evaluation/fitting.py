@@ -119,6 +119,8 @@ class _Problem:
             damping = max(damping / 10, 1e-6)
             if fall <= _ENOUGH * abs(loss):
                 break
+        if not self.fit_curve:
+            return offered, self.prior  # to the last digit
         return offered, Curve(alpha=alpha, beta=float(np.exp(log_beta)))
 
     def _gaps(self, offered: Floats) -> tuple[list[Floats], list[Floats]]:

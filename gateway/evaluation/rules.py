@@ -77,7 +77,7 @@ def by_score(scores: Floats, ladder: Sequence[int], steps: int) -> Ints:
 
 def threshold_grid(gaps: Floats, steps: int) -> list[float]:
     """Thresholds from everything is good enough down to nothing may be missing."""
-    positive = gaps[gaps > 0]
+    positive = np.unique(gaps[gaps > 0])  # each once: a model listed twice must not move the grid
     if not len(positive):
         return [0.0]
     inner = np.unique(np.quantile(positive, np.linspace(0, 1, steps)))
