@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,14 @@ from predictor.labels import (
     target_at,
 )
 from predictor.render import render
+from predictor.tracebacks import traceback
 
 SEEDS = Path(__file__).parent / "seeds.json"
 PER_SOURCE = 2000  # rows of one source; sources differ in size by a factor of 400
 CONVERSATIONS = 0.12  # conversations made, as a share of the lone prompts
 LANGUAGES_PER_SEED = 3  # programming languages drawn for each text of a seed
 SEED_PULL = 3.0  # there are only a few hundred of them, and nothing else like them
+TRACES = 1200
 LONG_TEXTS = 60  # bodies for each text task and language
 
 
@@ -123,16 +126,51 @@ def from_seeds(bodies: dict[str, list[str]], rng: random.Random) -> tuple[list[E
             group = f"seeds_{kind}"
             # one seed in eight is held out in all its languages
             rows += [_alone(t, target, group, dimension, language, number % 8 == 5) for t in made]
-    return rows, follow
+    return rows + _code_topics(content, rng) + _traces(rng), follow
+
+
+def _code_topics(content: dict[str, Any], rng: random.Random) -> list[Example]:
+    """Short coding requests: each topic, by its English name, in the frames of ten languages."""
+    rows = []
+    for number, (topic, level) in enumerate(content["code_topics"]):
+        for language, frames in content["code_templates"].items():
+            for frame in frames:
+                x = rng.choice(content["programming_languages"])
+                rows.append(
+                    _alone(
+                        frame.replace("{topic}", topic).replace("{x}", x),
+                        target_at("code_generation", level),
+                        "seeds_code_topics",
+                        "code_generation",
+                        language,
+                        number % 8 == 5,
+                    )
+                )
+    return rows
+
+
+def _traces(rng: random.Random) -> list[Example]:
+    """Stack traces alone; every eighth is held out."""
+    return [
+        _alone(
+            traceback(rng),
+            target_at("debugging", rng.choice((0.42, 0.48, 0.54))),
+            "seeds_traces",
+            "debugging",
+            "en",
+            number % 8 == 5,
+        )
+        for number in range(TRACES)
+    ]
 
 
 Follow = list[tuple[str, str, str, float]]  # kind, language, text, share of the intent's target
 
 
 def _long(task: str, bodies: dict[str, list[str]], language: str, rng: random.Random) -> str:
-    """An easy task over 3 to 40 sentences, the task before or after them."""
+    """An easy task over 1 to 40 sentences, the task before or after them."""
     sentences = bodies.get(language) or bodies["en"]
-    count = rng.choice((3, 8, 20, 40))
+    count = rng.choice((1, 1, 3, 8, 20, 40))
     body = " ".join(rng.choice(sentences) for _ in range(count))
     return f"{task}\n\n{body}" if rng.random() < 0.6 else f"{body}\n\n{task}"
 

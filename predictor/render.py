@@ -64,6 +64,7 @@ _IS_ERROR = re.compile(
     r"|(?<![\w.])[\w.]{0,80}[a-z](?:Error|Exception)\b"  # an exception's class name
     r"|\berror(?:\[\w{1,8}\]| [A-Z]{1,4}\d{2,5}):"  # rustc, tsc, csc
     r"|^[^\s:]{1,200}:\d+(?::\d+)?: "  # gcc, go vet, grep -n
+    r"|^goroutine \d+ \["  # Go
     r"|\bpanicked at\b|\bcore dumped\b|\bSIG(?:SEGV|ABRT|KILL|TERM|BUS|FPE)\b"
     r"|\bE(?:NOENT|ACCES|CONNREFUSED|CONNRESET|ADDRINUSE|TIMEDOUT|PERM|RESOLVE)\b",
     re.MULTILINE,

@@ -27,6 +27,8 @@ from predictor.corpus import (  # noqa: E402
 from predictor.examples import Example, conversations, draw_weights, from_seeds  # noqa: E402
 from predictor.graph import Shape, build, quantize  # noqa: E402
 from predictor.labels import DIMENSIONS, RANGES, item_difficulty, labelled_target  # noqa: E402
+from predictor.render import render  # noqa: E402
+from predictor.tracebacks import traceback  # noqa: E402
 
 
 def prompt(**changed: object) -> Prompt:
@@ -170,6 +172,12 @@ def test_a_follow_up_inherits_most_of_its_intent_and_thanks_nothing() -> None:
     again = [row.target[code] for row in made if row.group == "conversation_follow_up"]
     thanks = [row.target[code] for row in made if row.group == "conversation_thanks"]
     assert min(again) > 0.2 > 0.1 > max(thanks)
+
+
+def test_made_up_traces_carry_the_error_signal() -> None:
+    rng = random.Random(0)
+    for _ in range(50):
+        assert "<|error|>" in render([{"role": "user", "content": traceback(rng)}])
 
 
 def test_large_groups_and_languages_do_not_drown_small_ones() -> None:
