@@ -106,7 +106,7 @@ def _models(found: Evaluation, axes: Any) -> None:
     room = 0.1 * (max(shares) - min(shares)) + 1
     dearest = max(point.cost_usd.value for point in found.singles)
     axes.set_ylim(min(shares) - room, max(shares) + room)
-    axes.set_xlim(0, dearest * 1.08)
+    axes.set_xlim(0, dearest * 1.08 or 1)  # all may be free
     corners = {cost for cost, _ in found.hull}
     for point in found.singles:
         is_named = len(found.singles) <= _NAMED or point.cost_usd.value in corners
