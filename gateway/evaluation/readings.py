@@ -1,7 +1,7 @@
 """What the predictor says of texts: read once, then remembered in a file.
 
 A query becomes what serving would make of it: one user message, rendered. Readings are kept per
-predictor (sha256 of its weights) and text; another predictor has another file.
+predictor (sha256 of its weights) and rendered text; another predictor has another file.
 """
 
 import os
@@ -36,9 +36,10 @@ def read(model: Predictor, texts: Sequence[str], folder: Path) -> Readings:
     """The predictor's readings of `texts`, in their order; new ones are added to `folder`."""
     path = folder / f"readings-{model.sha256[:16]}.npz"
     known = _load(path)
-    wanted = list(dict.fromkeys(digest(text) for text in texts))
-    by_digest = {digest(text): text for text in texts}
-    new = [name for name in wanted if name not in known]
+    rendered = [render([{"role": "user", "content": text}]) for text in texts]
+    names = [digest(text) for text in rendered]
+    by_digest = dict(zip(names, rendered, strict=True))
+    new = [name for name in by_digest if name not in known]
     if new:
         folder.mkdir(parents=True, exist_ok=True)
         with _progress(len(new)) as progress:
@@ -50,15 +51,14 @@ def read(model: Predictor, texts: Sequence[str], folder: Path) -> Readings:
                         known[name] = reading
                         progress.advance(progress.task_ids[0])
                 _save(path, known)
-    rows = [known[digest(text)] for text in texts]
+    rows = [known[name] for name in names]
     return Readings(
         requirements=np.array([requirements for requirements, _ in rows]),
         states=np.array([state for _, state in rows], dtype=np.float64),
     )
 
 
-def _one(model: Predictor, text: str) -> tuple[Floats, Floats]:
-    rendered = render([{"role": "user", "content": text}])
+def _one(model: Predictor, rendered: str) -> tuple[Floats, Floats]:
     requirements = np.round(np.array(model.predict(rendered)), _DIGITS)
     return requirements, np.array(model.state(rendered))
 
