@@ -54,7 +54,7 @@ fix: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 docs: $(VENV)/.dev ## write the generated parts of docs/
-	@$(BIN)/cog -r docs/*.md
+	@$(BIN)/cog -r README.md docs/*.md
 
 cov: $(VENV)/.dev ## branch coverage
 	@$(BIN)/coverage run -m pytest -q && $(BIN)/coverage report --skip-covered --show-missing
