@@ -63,16 +63,8 @@ def start_gateway(
 
         def start(**environ: str) -> Gateway:
             data_dir = Path(tempfile.mkdtemp(dir=tmp_path))
-            settings = {
-                "HYDRA_REDIS_URL": redis_server,
-                "HYDRA_DATA_DIR": str(data_dir),
-                "HYDRA_PROFILES": str(catalog_folder),
-                "TEST_PROVIDER_KEY": PROVIDER_KEY,
-                **environ,
-            }
-            app = create_app(Settings.from_env(settings), environ=settings)
-            url = stack.enter_context(serve(app))
-            return Gateway(url, data_dir, Path(settings["HYDRA_PROFILES"]))
+            defaults = {"HYDRA_REDIS_URL": redis_server, "HYDRA_PROFILES": str(catalog_folder)}
+            return stack.enter_context(running_gateway(data_dir, {**defaults, **environ}))
 
         yield start
 
@@ -81,16 +73,18 @@ def start_gateway(
 def shared_gateway(
     redis_server: str, catalog_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    data_dir = tmp_path_factory.mktemp("data")
-    settings = {
-        "HYDRA_REDIS_URL": redis_server,
-        "HYDRA_DATA_DIR": str(data_dir),
-        "HYDRA_PROFILES": str(catalog_folder),
-        "TEST_PROVIDER_KEY": PROVIDER_KEY,
-    }
-    app = create_app(Settings.from_env(settings), environ=settings)
+    environ = {"HYDRA_REDIS_URL": redis_server, "HYDRA_PROFILES": str(catalog_folder)}
+    with running_gateway(tmp_path_factory.mktemp("data"), environ) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def running_gateway(data_dir: Path, environ: dict[str, str]) -> Iterator[Gateway]:
+    """A gateway with these settings, serving in a thread while the block runs."""
+    environ = {"HYDRA_DATA_DIR": str(data_dir), "TEST_PROVIDER_KEY": PROVIDER_KEY, **environ}
+    app = create_app(Settings.from_env(environ), environ=environ)
     with serve(app) as url:
-        yield Gateway(url, data_dir, catalog_folder)
+        yield Gateway(url, data_dir, Path(environ["HYDRA_PROFILES"]))
 
 
 @pytest.fixture
