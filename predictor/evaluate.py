@@ -3,7 +3,7 @@
 It measures the predictor alone: does each head find its kind of work, does it order difficulty,
 does the language of a request change its vector, what does it take. Whether routing by
 it pays is another question, and other data. Needs no torch. Share-alike sets, which never
-train the weights, serve as foreign test sets. Intervals are 95% bootstrap over tasks.
+train the weights, serve as foreign test sets. Intervals are 95% bootstrap over rows.
 """
 
 from __future__ import annotations
