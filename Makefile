@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DATA ?=
+WORK ?= .train
+MODEL ?= 0.0.0
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types fix docs cov bench train demo image clean
@@ -62,9 +64,12 @@ cov: $(VENV)/.dev ## branch coverage
 bench: $(VENV)/.dev ## the benchmarks in bench/ that need no data; the last line of each is JSON
 	@for script in bench/gateway_overhead.py bench/predictor_latency.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-train: $(VENV)/.train ## train the predictor anew: make train DATA=folder (formats in predictor/README.md)
-	@test -n "$(DATA)" || { echo "say where the data is: make train DATA=folder (formats in predictor/README.md)"; exit 1; }
-	@$(BIN)/python -m predictor.train --help
+train: $(VENV)/.train ## train the predictor anew, about 70 minutes: make train DATA=folder (with prompts/ and outcomes/train/)
+	@test -d "$(DATA)/prompts" || { echo "say where the data is: make train DATA=folder (formats in predictor/README.md)"; exit 1; }
+	$(BIN)/python -m predictor.distill --prompts $(DATA)/prompts --work $(WORK) --minutes 30
+	$(BIN)/python -m predictor.train --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train --work $(WORK) --minutes 32
+	$(BIN)/python -m predictor.export --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train --work $(WORK) --version $(MODEL) --parity tests/data/predictor_parity.json
+	$(BIN)/python -m predictor.evaluate --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train
 
 image: ## the container image
 	docker build --tag hydra-gateway .
