@@ -83,3 +83,16 @@ def test_a_predictor_that_says_the_same_of_all_gives_the_models_their_rates() ->
     gaps = rules.shortfalls(requirements, found.capabilities, WEIGHTS, BANDS)
     chance = rules.chances(gaps, found.curve.alpha, found.curve.beta)
     assert chance[0].tolist() == pytest.approx(rates.tolist(), abs=0.04)
+
+
+def test_queries_that_look_easy_and_are_not_still_get_the_models_their_rates() -> None:
+    """Capabilities end at 0, so shortfall is small all over: the curve has to be steep instead."""
+    rng = np.random.default_rng(0)
+    requirements = np.stack([rng.uniform(0.1, 0.25, 400), np.full(400, 0.05)], axis=1)
+    rates = np.array([0.3, 0.5, 0.8, 0.95])
+    solved = (rng.random((400, 4)) < rates).astype(float)
+    found = fit(requirements, solved, WEIGHTS, BANDS, TRUE)
+    assert found.capabilities.min() >= 0
+    gaps = rules.shortfalls(requirements, found.capabilities, WEIGHTS, BANDS)
+    chance = rules.chances(gaps, found.curve.alpha, found.curve.beta)
+    assert chance.mean(axis=0).tolist() == pytest.approx(rates.tolist(), abs=0.06)

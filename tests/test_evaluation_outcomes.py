@@ -82,9 +82,18 @@ def test_an_unknown_model_a_lone_one_and_missing_costs_are_refused() -> None:
     with pytest.raises(OutcomeError, match="at least two models"):
         outcomes.table(LADDER, ["small"], {})
     free = [row("x", {"a": 1, "b": 0}, {"a": 1})]
-    with pytest.raises(OutcomeError, match=r"no cost_usd of b in every row; give --unit-cost"):
+    with pytest.raises(OutcomeError, match=r"no cost_usd of b; give --unit-cost"):
         outcomes.table(free, None, {})
     assert outcomes.table(free, None, {"b": 2.5}).cost_usd.tolist() == [[1.0, 2.5]]
+
+
+def test_a_cost_that_was_not_recorded_counts_as_the_models_mean() -> None:
+    prices = [{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}, {"a": 5.0}]
+    found = outcomes.table(
+        [row(f"{at}", {"a": 1, "b": 0}, price) for at, price in enumerate(prices)], None, {}
+    )
+    assert found.cost_usd[found.texts.index("2")].tolist() == [5.0, 3.0]
+    assert found.filled == 1
 
 
 def test_the_order_of_rows_changes_nothing() -> None:

@@ -125,11 +125,23 @@ def test_a_score_router_climbs_the_ladder() -> None:
 def test_the_grids_run_from_thrifty_to_lavish() -> None:
     gaps = np.array([[0.4, 0.1], [0.8, 0.0]])
     costs = np.array([[1.0, 3.0], [1.0, 3.0]])
-    thresholds = rules.threshold_grid(gaps, 5)
+    thresholds = rules.threshold_grid(gaps, costs, 5)
     assert (thresholds[0], thresholds[-1]) == (0.8, 0.0)
     assert rules.by_threshold(gaps, costs, thresholds)[:, [0, -1]].tolist() == [[0, 1], [0, 1]]
     chance = rules.chances(gaps, 1.0, 5.0)
     values = rules.value_grid(chance, costs, 9)
     assert rules.by_value(chance, gaps, costs, values)[:, [0, -1]].tolist() == [[0, 1], [0, 1]]
-    assert rules.threshold_grid(np.zeros((2, 2)), 5) == [0.0]
+    assert rules.threshold_grid(np.zeros((2, 2)), costs, 5) == [0.0]
     assert rules.value_grid(np.ones((1, 2)), np.zeros((1, 2)), 3)[0] > 0
+
+
+def test_the_grid_finds_what_lies_within_a_hairs_breadth_of_the_knob() -> None:
+    """Queries whose switch from cheap to dear all lie between 1 and 1.0001 dollars a solution."""
+    switch = 1 + 1e-4 * np.linspace(0, 1, 200)
+    chance = np.stack([np.full(200, 0.4), 0.4 + 0.2 / switch], axis=1)
+    costs = np.broadcast_to(np.array([0.1, 0.3]), chance.shape)
+    values = rules.value_grid(chance, costs, 21)
+    share = (rules.by_value(chance, 1 - chance, costs, values) == 1).mean(axis=0)
+    assert share[0] == 0
+    assert share[-1] == 1
+    assert np.diff(share).max() < 0.07

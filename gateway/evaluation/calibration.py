@@ -125,7 +125,7 @@ def pick(resolved: Floats, cost: Floats, strongest: float) -> dict[str, tuple[in
 def _grid(known: Foreknowledge, rule: str) -> list[float]:
     """Settings as they would be written into the catalog, from thrifty to lavish."""
     if rule == "threshold":
-        fine = rules.threshold_grid(known.shortfalls, _GRID)
+        fine = rules.threshold_grid(known.shortfalls, known.expected_cost_usd, _GRID)
     else:
         fine = rules.value_grid(known.chances, known.expected_cost_usd, _GRID)
     return list(dict.fromkeys(float(f"{knob:.{_DIGITS}g}") for knob in fine))

@@ -117,7 +117,7 @@ def choose(known: Foreknowledge, rule: str, knobs: list[float]) -> Ints:
 def grid(known: Foreknowledge, rule: str) -> list[float]:
     """Settings of the rule's knob, from thrifty to lavish."""
     if rule == "threshold":
-        return rules.threshold_grid(known.shortfalls, GRID)
+        return rules.threshold_grid(known.shortfalls, known.expected_cost_usd, GRID)
     return rules.value_grid(known.chances, known.expected_cost_usd, GRID)
 
 

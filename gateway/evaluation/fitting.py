@@ -70,6 +70,7 @@ def fit(
         solved=columns,
         weights=np.asarray(weights, dtype=np.float64),
         prior=prior,
+        edges=(-low / width, (1 - low) / width),
         fit_offered=capabilities is None,
         fit_curve=fit_curve,
     )
@@ -85,12 +86,17 @@ def fit(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Problem:
-    """Everything in band widths above the band's floor: needed (n, K), offered (m, K)."""
+    """Everything in band widths above the band's floor: needed (n, K), offered (m, K).
+
+    `edges` (K,) each are where capabilities are 0 and 1. They bind: were an offer outside cut off
+    only at the end, the curve fitted with it would not fit any more.
+    """
 
     needed: Floats
     solved: Floats
     weights: Floats
     prior: Curve
+    edges: tuple[Floats, Floats]
     fit_offered: bool
     fit_curve: bool
 
@@ -104,7 +110,9 @@ class _Problem:
                 step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), -gradient)
                 step = np.clip(step, -1.0, 1.0)
                 tried = (
-                    offered + step[:-2].reshape(offered.shape),
+                    np.clip(offered + step[:-2].reshape(offered.shape), *self.edges)
+                    if self.fit_offered
+                    else offered,
                     alpha + float(step[-2]),
                     log_beta + float(step[-1]),
                 )
@@ -189,6 +197,14 @@ class _Problem:
         if self.fit_offered:
             gradient[:size] += pull.reshape(-1)
         curvature[:size, :size] += np.kron(np.eye(models), precision)
+        # an offer at an edge that would leave stays there, and moves nobody else
+        low, high = self.edges
+        slope = gradient[:size].reshape(offered.shape)
+        stuck = ((offered <= low) & (slope > 0)) | ((offered >= high) & (slope < 0))
+        held = np.flatnonzero(stuck.reshape(-1))
+        gradient[held] = 0
+        curvature[held, :] = curvature[:, held] = 0
+        curvature[held, held] = 1
         if self.fit_curve:
             gradient[size] = error.sum() + (alpha - self.prior.alpha) / _ALPHA_SD**2
             gradient[size + 1] = (error * by_beta).sum()

@@ -43,7 +43,8 @@ class Row:
 class Table:
     """n queries by m models. `solved` (n, m) in [0, 1]; `cost_usd` (n, m) >= 0, no gaps in either.
 
-    `dropped` rows lacked an outcome of one of the models.
+    `dropped` rows lacked an outcome of one of the models; `filled` costs were not recorded and
+    count as their model's mean over the other rows.
     """
 
     models: tuple[str, ...]
@@ -52,6 +53,7 @@ class Table:
     solved: Floats
     cost_usd: Floats
     dropped: int = 0
+    filled: int = 0
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -192,25 +194,30 @@ def table(
     if not whole:
         raise OutcomeError(f"no row has an outcome of all of {', '.join(names)}")
     whole.sort(key=_order)
-    for row in whole:
-        unpriced = [name for name in names if name not in row.cost_usd and name not in unit_cost]
-        if unpriced:
-            raise OutcomeError(
-                f"no cost_usd of {', '.join(unpriced)} in every row; give --unit-cost MODEL=USD"
-            )
+    cost_usd, filled = _costs(whole, names, unit_cost)
     return Table(
         models=tuple(names),
         texts=tuple(row.text for row in whole),
         benchmarks=tuple(row.benchmark for row in whole),
         solved=np.array([[row.outcomes[name] for name in names] for row in whole]),
-        cost_usd=np.array(
-            [
-                [unit_cost[name] if name in unit_cost else row.cost_usd[name] for name in names]
-                for row in whole
-            ]
-        ),
+        cost_usd=cost_usd,
         dropped=len(rows) - len(whole),
+        filled=filled,
     )
+
+
+def _costs(
+    rows: Sequence[Row], names: Sequence[str], unit_cost: Mapping[str, float]
+) -> tuple[Floats, int]:
+    """Dollars (n, m), and how many of them were not recorded."""
+    recorded = np.array(
+        [[unit_cost.get(name, row.cost_usd.get(name, math.nan)) for name in names] for row in rows]
+    )
+    is_missing = np.isnan(recorded)
+    unpriced = [name for name, gone in zip(names, is_missing.all(axis=0), strict=True) if gone]
+    if unpriced:
+        raise OutcomeError(f"no cost_usd of {', '.join(unpriced)}; give --unit-cost MODEL=USD")
+    return np.where(is_missing, np.nanmean(recorded, axis=0), recorded), int(is_missing.sum())
 
 
 def _order(row: Row, seed: int = 0) -> tuple[str, str]:

@@ -45,6 +45,7 @@ def as_json(found: Evaluation, about: Mapping[str, Any]) -> dict[str, Any]:
         **about,
         "rows": len(found.table),
         "rows_dropped": found.table.dropped,
+        "costs_filled": found.table.filled,
         "benchmarks": sorted(set(found.table.benchmarks)),
         "dimensions": list(found.dimensions),
         "singles": {point.name: point_json(point) for point in found.singles},
@@ -84,7 +85,10 @@ def as_json(found: Evaluation, about: Mapping[str, Any]) -> dict[str, Any]:
 def _headline(found: Evaluation) -> str:
     benchmarks = ", ".join(sorted(set(found.table.benchmarks)))
     dropped = f", {found.table.dropped} rows without all models" if found.table.dropped else ""
-    return f"{len(found.table)} queries of {benchmarks}, {len(found.singles)} models{dropped}"
+    filled = f", {found.table.filled} costs not recorded" if found.table.filled else ""
+    return (
+        f"{len(found.table)} queries of {benchmarks}, {len(found.singles)} models{dropped}{filled}"
+    )
 
 
 def _points(found: Evaluation) -> Table:

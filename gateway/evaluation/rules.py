@@ -4,8 +4,9 @@ The same arithmetic in the same order as `routing.shortfall` and `routing.decide
 holds the two against each other, row by row. n queries, m models, K dimensions, G settings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from gateway.evaluation.outcomes import Floats, Ints
 from gateway.routing import MIN_BAND_WIDTH
 
 Bands = Sequence[tuple[float, float]]
+
+_ROWS_FOR_GRID: Final = 400  # queries by which settings are spaced; all are measured
+_BISECTIONS: Final = 30
 
 
 def shortfalls(
@@ -75,22 +79,60 @@ def by_score(scores: Floats, ladder: Sequence[int], steps: int) -> Ints:
     return np.hstack(rungs or [np.full((len(scores), 1), ladder[0])]).astype(np.int64)
 
 
-def threshold_grid(gaps: Floats, steps: int) -> list[float]:
-    """Thresholds from everything is good enough down to nothing may be missing."""
-    positive = np.unique(gaps[gaps > 0])  # each once: a model listed twice must not move the grid
-    if not len(positive):
-        return [0.0]
-    inner = np.unique(np.quantile(positive, np.linspace(0, 1, steps)))
-    return [float(value) for value in (*inner[::-1], 0.0)]
+def threshold_grid(gaps: Floats, costs: Floats, steps: int) -> list[float]:
+    """Thresholds from everything is good enough down to nothing may be missing.
+
+    Spaced evenly in expected cost, see `_evenly`. Args: gaps, costs (n, m).
+    """
+    few, prices = gaps[:_ROWS_FOR_GRID], costs[:_ROWS_FOR_GRID]
+    cheapest, nearest = _ranks(prices, few), _ranks(few, prices)
+
+    def spent(knobs: Floats) -> Floats:
+        within = few[..., None] <= knobs
+        behind = few.shape[1] + nearest[..., None]
+        return _spent(np.where(within, cheapest[..., None], behind).argmin(axis=1), prices)
+
+    return _evenly(spent, float(gaps.max()), 0.0, steps)
 
 
 def value_grid(chance: Floats, costs: Floats, steps: int) -> list[float]:
-    """Dollars per solved request, from where price decides alone to where the chance does."""
+    """Dollars per solved request, from where price decides alone to where the chance does.
+
+    Spaced evenly in expected cost, see `_evenly`. Args: chance, costs (n, m).
+    """
+    few, prices = chance[:_ROWS_FOR_GRID], costs[:_ROWS_FOR_GRID]
     spread = float(costs.max() - costs.min()) or float(costs.max()) or 1.0
-    # at the low end one unit of chance never pays for the smallest difference in price
-    ordered = np.unique(costs)
-    least = float(np.diff(ordered).min()) if len(ordered) > 1 else spread
-    return [float(value) for value in np.geomspace(max(least, spread * 1e-4), spread * 1e4, steps)]
+
+    def spent(knobs: Floats) -> Floats:
+        net = few[..., None] - prices[..., None] / np.exp(knobs)
+        return _spent(net.argmax(axis=1), prices)
+
+    found = _evenly(spent, float(np.log(spread * 1e-4)), float(np.log(spread * 1e4)), steps)
+    return [float(np.exp(knob)) for knob in found]
+
+
+def _spent(chosen: Ints, costs: Floats) -> Floats:
+    """Mean expected dollars (T,) of choices (n, T)."""
+    return np.asarray(np.take_along_axis(costs, chosen, axis=1).mean(axis=0))
+
+
+def _evenly(
+    spent: Callable[[Floats], Floats], thrifty: float, lavish: float, steps: int
+) -> list[float]:
+    """Settings from `thrifty` to `lavish` at which expected cost rises in even steps.
+
+    Models that differ little in what they promise change places within a hair's breadth of the
+    knob; a grid that is even in the knob would jump over all that lies between. Only expected costs
+    are looked at, never outcomes. They rise from thrifty to lavish, so each step is bisected.
+    """
+    ends = spent(np.array([thrifty, lavish]))
+    targets = np.linspace(ends[0], ends[1], steps)[1:-1]
+    left, right = np.full(len(targets), thrifty), np.full(len(targets), lavish)
+    for _ in range(_BISECTIONS):
+        middle = (left + right) / 2
+        is_short = spent(middle) < targets
+        left, right = np.where(is_short, middle, left), np.where(is_short, right, middle)
+    return list(dict.fromkeys([thrifty, *right.tolist(), lavish]))
 
 
 def _ranks(first: Floats, second: Floats) -> Ints:
