@@ -1,22 +1,17 @@
 """The catalog that ships: it loads, and each of its numbers says where it comes from."""
 
-import json
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+import predictor
 from gateway import catalog
 from gateway.catalog import Catalog
-from gateway.profile import MODES, PredictorFacts
+from gateway.predictor_facts import facts
+from gateway.profile import MODES
 
 ROOT = Path(__file__).parent.parent
-PREDICTOR = ROOT / "predictor" / "model"
-META = PREDICTOR / "meta.json"
-STAND_IN = {
-    "dimensions": ["reasoning", "code_generation", "debugging", "tool_use"],
-    "bands": {},
-}
 NAMES = sorted(
     path.stem
     for path in (ROOT / "profiles").glob("*.yaml")
@@ -27,15 +22,9 @@ NAMES = sorted(
 @pytest.fixture(scope="module")
 def shipped() -> Catalog:
     """The shipped catalog, with every provider's key set, for the predictor that is there."""
-    meta = json.loads(META.read_text(encoding="utf-8")) if META.is_file() else STAND_IN
-    facts = PredictorFacts(
-        dimensions=tuple(meta["dimensions"]),
-        bands=tuple(tuple(meta["bands"].get(name, (0.1, 0.8))) for name in meta["dimensions"]),
-        reference=PREDICTOR / catalog.REFERENCE_FILE,
-        alpha=meta.get("alpha"),
-        beta=meta.get("beta"),
-    )
-    return catalog.load(ROOT / "profiles", facts, {}, usable_without_keys=True)
+    model = predictor.load()
+    everything = {name: "set" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")}
+    return catalog.load(ROOT / "profiles", facts(model), everything)
 
 
 def test_it_has_the_pools_that_are_promised(shipped: Catalog) -> None:
@@ -102,3 +91,10 @@ def test_a_dearer_model_of_the_default_pool_is_not_the_weakest(shipped: Catalog)
         pool.profiles, key=lambda profile: profile.price.output_usd_per_mtok if profile.price else 0
     )
     assert cheapest.mean_capability < max(profile.mean_capability for profile in pool.profiles)
+
+
+def test_the_shipped_modes_are_those_of_the_shipped_predictor(shipped: Catalog) -> None:
+    sha = predictor.load().sha256
+    for pool in shipped.pools.values():
+        assert pool.fitted_for is not None
+        assert sha.startswith(pool.fitted_for), pool.name
