@@ -1,5 +1,6 @@
 """The picture of an evaluation: cost against resolved, with what a router must beat."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,17 @@ from gateway.evaluation.ruler import Point
 FORMATS: Final = (".png", ".svg")
 _COLOURS: Final = {"threshold": "#1f6fb4", "value": "#c8501e"}
 _LABELS: Final = {"threshold": "rule: threshold", "value": "rule: value"}
+_MODEL, _MODE = "#222222", "#8a2be2"
+# Sideways and up from a point, in printer's points, and the label's edge that is there.
+_SIDES: Final = (
+    (8, -12, "left"),
+    (-8, 6, "right"),
+    (8, 6, "left"),
+    (-8, -12, "right"),
+    (0, -24, "center"),
+    (0, 18, "center"),
+)
+_NEAR: Final = 8  # pixels about a point that belong to it
 _KNN: Final = "#5a8a3a"
 _NAMED: Final = 12  # with more models only those at the hull's corners are named
 
@@ -45,7 +57,7 @@ def save(found: Evaluation, path: Path, *, title: str) -> None:
         fontsize=9,
         borderaxespad=0,
         columnspacing=1.6,
-        title="with mean hull gain in points",
+        title="with mean hull gain in points and its 95% interval; shaded: the gain at each cost",
         title_fontsize=8.5,
         alignment="left",
     )
@@ -77,12 +89,14 @@ def _routers(found: Evaluation, axes: Any) -> None:
             linewidth=2.2,
             label=f"{_LABELS[name]} {_gain(found, name)}",
         )
+        # the interval of the gain, about the hull: where it leaves the dashed line, it is real
+        hull = [point.resolved.value - point.hull_gain.value for point in points]
         axes.fill_between(
             costs,
-            [100 * point.resolved.low for point in points],
-            [100 * point.resolved.high for point in points],
+            [100 * (on + point.hull_gain.low) for on, point in zip(hull, points, strict=True)],
+            [100 * (on + point.hull_gain.high) for on, point in zip(hull, points, strict=True)],
             color=_COLOURS[name],
-            alpha=0.08,
+            alpha=0.13,
             linewidth=0,
         )
     nearest = found.frontiers["k-NN"]
@@ -108,30 +122,50 @@ def _models(found: Evaluation, axes: Any) -> None:
     axes.set_ylim(min(shares) - room, max(shares) + room)
     axes.set_xlim(0, dearest * 1.08 or 1)  # all may be free
     corners = {cost for cost, _ in found.hull}
+    labels = [
+        _mark(axes, found.oracle, "oracle (nobody can know it)", "*", "#d4a017", 14),
+        *(_mark(axes, mode, mode.name.partition(" ")[0], "s", _MODE, 6) for mode in found.modes),
+    ]
     for point in found.singles:
         is_named = len(found.singles) <= _NAMED or point.cost_usd.value in corners
-        _mark(axes, point, point.name if is_named else "", "o", "#222222", 6, below=True)
-    for mode in found.modes:
-        _mark(axes, mode, mode.name.partition(" ")[0], "s", "#8a2be2", 6, below=False)
-    _mark(axes, found.oracle, "oracle (nobody can know it)", "*", "#d4a017", 14, below=False)
+        labels.append(_mark(axes, point, point.name if is_named else "", "o", _MODEL, 6))
+    _spread(axes, labels)
 
 
-def _mark(
-    axes: Any, point: Point, label: str, marker: str, colour: str, size: int, *, below: bool
-) -> None:
+def _mark(axes: Any, point: Point, label: str, marker: str, colour: str, size: int) -> Any:
     import matplotlib.patheffects as effects
 
     at = (point.cost_usd.value, 100 * point.resolved.value)
     axes.plot(*at, marker=marker, color=colour, markersize=size, linestyle="none", zorder=5)
-    is_far_right = at[0] > 0.66 * axes.get_xlim()[1]  # its name would run out of the picture
-    axes.annotate(
+    return axes.annotate(
         label,
         at,
-        xytext=(-8 if is_far_right else 8, -12 if below else 5),
+        xytext=(0, 0),
         textcoords="offset points",
-        horizontalalignment="right" if is_far_right else "left",
         fontsize=8.5,
-        color="#222222" if colour == "#d4a017" else colour,
+        color=colour if colour == _MODE else _MODEL,
         path_effects=[effects.withStroke(linewidth=3, foreground="white")],
         zorder=6,
     )
+
+
+def _spread(axes: Any, labels: Sequence[Any]) -> None:
+    """Put each label to the first side of its point where it covers no other label, no other point,
+    and stays inside."""
+    from matplotlib.transforms import Bbox
+
+    figure = axes.get_figure()
+    figure.draw_without_rendering()  # fixes the layout that the boxes are measured in
+    inside = axes.get_window_extent()
+    taken = [
+        Bbox([[x - _NEAR, y - _NEAR], [x + _NEAR, y + _NEAR]])
+        for x, y in (axes.transData.transform(label.xy) for label in labels)
+    ]
+    for label in labels:
+        for sideways, up, align in _SIDES:
+            label.set(position=(sideways, up), horizontalalignment=align)
+            box = label.get_window_extent()
+            is_inside = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0
+            if is_inside and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
