@@ -280,3 +280,20 @@ def _eventually_one(http: httpx.Client, **filters: str) -> dict:
             return found[0]
         time.sleep(0.05)
     raise AssertionError(f"no decision with {filters}")
+
+
+def test_a_predictor_that_is_late_leaves_the_choice_to_the_pool(
+    start_gateway: StartGateway, upstream: UpstreamStub
+) -> None:
+    """512 tokens take tens of milliseconds; one is allowed."""
+    text = "Explain, step by step, why the following argument holds or fails. " * 100
+    messages = [{"role": "user", "content": text}]
+    with start_gateway(HYDRA_PREDICTOR_TIMEOUT_MS="1").http() as http:
+        body = {"model": "auto:aggressive", "messages": messages}
+        answer = http.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200
+        assert answer.headers["x-hydra-reason"] == "predictor_unavailable"
+        assert answer.headers["x-hydra-model"] == "large"  # the pool's fallback_profile
+        assert "x-hydra-requirements" not in answer.headers
+        assert http.get("/readyz").json()["checks"]["predictor"] == {"ok": False}
+        assert decision_of(http, answer)["requirements"] is None
