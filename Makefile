@@ -42,7 +42,7 @@ test: $(VENV)/.dev ## all tests
 
 check: lint types test ## everything CI checks
 
-lint: $(VENV)/.dev ## ruff, the generated docs, the version in the changelog
+lint: $(VENV)/.dev ## ruff, the generated parts of docs/, the version in the changelog
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/cog --check docs/*.md
@@ -55,7 +55,7 @@ fix: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## write the generated parts of docs/
+docs: $(VENV)/.dev ## write the generated parts of docs/ and README
 	@$(BIN)/cog -r README.md docs/*.md
 
 cov: $(VENV)/.dev ## branch coverage

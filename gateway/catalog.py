@@ -83,6 +83,18 @@ def load(
     )
 
 
+def warnings(catalog: Catalog) -> list[str]:
+    """What is allowed in a pool's profiles but keeps them from being chosen, for a person."""
+    routed = {profile.name: profile for pool in catalog.pools.values() for profile in pool.profiles}
+    found = []
+    for name, profile in sorted(routed.items()):
+        if profile.price is None:
+            found.append(f"{name}: its price is unknown, so it ranks last and its cost is unknown")
+        if not profile.features:
+            found.append(f"{name}: it lists no features, so requests with tools or images skip it")
+    return found
+
+
 def files(folder: Path) -> list[Path]:
     """The files that make up the catalog, in order of name; hidden files are not part."""
     return sorted(

@@ -97,6 +97,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from gateway import catalog
     from gateway.serving import plan
 
     try:
@@ -107,7 +108,7 @@ def _check(options: argparse.Namespace) -> int:
             return 3
         raise
     found = planned.catalog
-    warnings = [*planned.settings.warnings, *_outdated(planned)]
+    warnings = [*planned.settings.warnings, *_outdated(planned), *catalog.warnings(found)]
     usable = [name for name in found.profiles if found.is_usable(name)]
     if options.json:
         _print_json(
@@ -129,8 +130,8 @@ def _check(options: argparse.Namespace) -> int:
     print(f"ok: {len(found.profiles)} profiles, {len(found.pools)} pools, catalog {found.sha}")
     if planned.is_demo:
         print("demo: no provider key is set, the built-in demo upstream would answer")
-    for name, why in found.unusable.items():
-        print(f"left out: {name}: {why}")
+    for name in found.pools[planned.pool_name].left_out:
+        print(f"left out: {name}: {found.unusable[name]}")
     return 0
 
 
@@ -194,7 +195,7 @@ def _decisions(options: argparse.Namespace) -> int:
     elif page.data:
         tables.show(tables.decisions(page.data))
     else:
-        print("no decisions yet")
+        print("no decision matches" if filters else "no decisions yet")
     return 0
 
 
@@ -282,6 +283,11 @@ def _from_ledger(read: Callable[[Any], Awaitable[T]]) -> T:
             await client.aclose()
 
     settings = Settings.from_env(os.environ)
+    if settings.redis_url is None and not (settings.data_dir / "redis").is_dir():
+        raise GatewayError(
+            f"no log in {settings.data_dir}: run this where the gateway runs, or set"
+            " HYDRA_DATA_DIR or HYDRA_REDIS_URL"
+        )
     try:
         with _redis_url(settings.redis_url, settings.data_dir) as url:
             return asyncio.run(ask(url))

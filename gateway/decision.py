@@ -42,10 +42,10 @@ class Candidate:
     eligible: bool
     excluded_by: str | None
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self, dimensions: Sequence[str]) -> dict[str, object]:
         return {
             "model": self.model,
-            "capabilities": [round(value, 4) for value in self.capabilities],
+            "capabilities": _by_dimension(dimensions, self.capabilities),
             "shortfall": _rounded(self.shortfall, 6),
             "p_solve": _rounded(self.p_solve, 4),
             "expected_output_tokens": self.expected_output_tokens,
@@ -81,10 +81,7 @@ class Decision:
         """The part of the record (DESIGN.md section 5) that the router alone decides."""
         requirements = None
         if self.requirements is not None:
-            requirements = {
-                name: round(value, 4)
-                for name, value in zip(self.dimensions, self.requirements, strict=True)
-            }
+            requirements = _by_dimension(self.dimensions, self.requirements)
         return {
             "pool": self.pool,
             "rule": self.rule,
@@ -92,7 +89,7 @@ class Decision:
             "value_usd": self.threshold if self.rule == "value" else None,
             "demands": self.demands.to_dict(),
             "requirements": requirements,
-            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "candidates": [candidate.to_dict(self.dimensions) for candidate in self.candidates],
             "chosen": self.chosen,
             "reason": self.reason,
             "runner_up": self.runner_up,
@@ -274,6 +271,10 @@ def timestamp(moment: datetime) -> str:
     '2026-11-23T18:40:01.123Z'
     """
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _by_dimension(dimensions: Sequence[str], vector: Sequence[float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in zip(dimensions, vector, strict=True)}
 
 
 def _dollars(usd: Decimal | None) -> str | None:

@@ -57,7 +57,6 @@ class Unauthorized(GatewayError):
 class NotFound(GatewayError):
     status = 404
     type = "invalid_request_error"
-    code = "not_found"
 
 
 class MethodNotAllowed(GatewayError):

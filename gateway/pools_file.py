@@ -91,6 +91,7 @@ def _pool(
     return Pool(
         name=name,
         profiles=tuple(profile for profile in profiles if profile.name not in unusable),
+        left_out=tuple(profile.name for profile in profiles if profile.name in unusable),
         dimensions=facts.dimensions,
         weights=weights,
         bands=facts.bands,

@@ -128,6 +128,7 @@ class Pool:
     margin: float = DEFAULT_MARGIN
     alpha: float | None = None
     beta: float | None = None
+    left_out: tuple[str, ...] = ()  # listed profiles that can't be used here
     fitted_for: str | None = None  # sha of the predictor that the modes were fitted for
 
     def profile(self, name: str) -> Profile | None:

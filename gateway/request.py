@@ -11,7 +11,7 @@ from typing import Final
 from gateway import controls, demands, json_body
 from gateway.controls import Controls
 from gateway.demands import Demands
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, NotFound
 from gateway.json_body import kind
 from gateway.profile import MODES
 
@@ -40,7 +40,7 @@ class ChatRequest:
 
 
 def parse(raw: bytes, headers: Mapping[str, str]) -> ChatRequest:
-    """Read a chat completions body. Raises InvalidRequest that names the parameter."""
+    """Read a chat completions body. Raises InvalidRequest, or NotFound for a mode."""
     body = json_body.parse(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:
@@ -99,7 +99,7 @@ def _split_model(model: str) -> tuple[str, str | None]:
         return model, None
     mode = model.removeprefix(AUTO + ":")
     if mode not in MODES:
-        raise InvalidRequest(
+        raise NotFound(
             f"unknown mode '{mode}' in model '{model}': use one of "
             + ", ".join(f"'{AUTO}:{name}'" for name in MODES),
             param="model",

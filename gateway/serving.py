@@ -6,7 +6,6 @@ Finds what to serve with (keys, Redis, or their stand-ins), says so in a banner,
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import predictor
-from gateway import __version__, catalog
+from gateway import catalog
 from gateway.catalog import Catalog
 from gateway.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from gateway.errors import ConfigError, SettingsError
@@ -72,9 +71,13 @@ def plan(environ: Mapping[str, str], *, force_demo: bool = False) -> Plan:
 
 def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int:
     """Serve until stopped; returns the exit code."""
+    from gateway import banner
+
     planned = plan(environ, force_demo=force_demo)
     settings = planned.settings
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     logging.getLogger("LiteLLM").setLevel(logging.WARNING)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal that stopped it again at its end: the default would kill us
@@ -94,7 +97,7 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
         environ["HYDRA_POOL"] = planned.pool_name
         if demo_base is not None:
             environ[_DEMO_BASE] = demo_base
-        print(banner(planned, listening.getsockname()[1], redis_url), flush=True)
+        print(banner.banner(planned, listening.getsockname()[1], redis_url), flush=True)
         return _run(settings, listening)
 
 
@@ -160,68 +163,6 @@ def _embedded_redis(data_dir: Path) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
-
-
-def banner(planned: Plan, port: int, redis_url: str) -> str:
-    """What a person needs to know and to paste, in the order of asking."""
-    settings, found = planned.settings, planned.catalog
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    base = f"http://{host}:{port}/v1"
-    pool = found.pools[planned.pool_name]
-    modes = ", ".join(f"auto:{mode}" for mode in pool.modes)
-    lines = [f"HyDRA gateway {__version__} on {base}", ""]
-    if planned.is_demo:
-        lines += [
-            "  DEMO: no provider key is set, so answers are SIMULATED by the built-in demo",
-            "  upstream. Routing, prices and the log are real. Put OPENAI_API_KEY or",
-            "  ANTHROPIC_API_KEY into the environment or .env for real answers.",
-            "",
-        ]
-    lines.append(f"  pool     {pool.name}: {', '.join(profile.name for profile in pool.profiles)}")
-    listed = {profile.name for profile in pool.profiles}
-    for name, why in found.unusable.items():
-        if name not in listed:
-            lines.append(f"           left out: {name} ({why})")
-    lines.append(f"  models   auto, {modes}, or a profile's name")
-    lines.append(f"  keys     {_keys_line(settings)}")
-    lines.append(f"  redis    {_redis_line(settings, redis_url)}")
-    lines += [f"  warning  {warning}" for warning in settings.warnings]
-    is_on_path = shutil.which("hydra-gateway") is not None
-    command = "hydra-gateway" if is_on_path else os.path.relpath(sys.argv[0])
-    key = "$HYDRA_KEY" if settings.keys else "none"
-    auth = " \\\n    -H 'authorization: Bearer $HYDRA_KEY'" if settings.keys else ""
-    body = '{"model": "auto", "messages": [{"role": "user", "content": "hello"}]}'
-    lines += [
-        "",
-        f"  curl -i {base}/chat/completions -H 'content-type: application/json'{auth} \\",
-        f"    -d '{body}'",
-        "",
-        "  from openai import OpenAI",
-        f'  client = OpenAI(base_url="{base}", api_key="{key}")',
-        '  messages = [{"role": "user", "content": "hello"}]',
-        '  answer = client.chat.completions.create(model="auto", messages=messages)',
-        "  print(answer.choices[0].message.content)",
-        "",
-        f'  {command} route "prove that sqrt(2) is irrational"   who would answer, and why',
-        f"  {command} decisions   who did",
-        f"  {command} costs       what it cost and saved",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _keys_line(settings: Settings) -> str:
-    if settings.keys:
-        return ", ".join(key.id for key in settings.keys)
-    return "none set: open to everyone on this machine (HYDRA_API_KEYS)"
-
-
-def _redis_line(settings: Settings, redis_url: str) -> str:
-    if settings.redis_url is None:
-        path = redis_url.removeprefix("unix://")
-        return f"embedded, data in {settings.data_dir}/redis (redis-cli -s {path})"
-    scheme, _, rest = redis_url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"  # without credentials
 
 
 def report(exc: ConfigError) -> int:

@@ -41,7 +41,7 @@ def decision(entry: Mapping[str, Any]) -> Group:
     table.add_column("")
     for name in names:
         table.add_column(name, justify="right")
-    for name in ("shortfall", "expected cost", "gate"):
+    for name in ("shortfall", "expected $", "gate"):
         table.add_column(name, justify="left" if name == "gate" else "right")
     if requirements:
         table.add_row(
@@ -54,7 +54,7 @@ def decision(entry: Mapping[str, Any]) -> Group:
         gap = candidate["shortfall"]
         table.add_row(
             ("> " if chosen else "  ") + candidate["model"],
-            *(f"{value:.2f}" for value in candidate["capabilities"][: len(names)]),
+            *(f"{candidate['capabilities'][name]:.2f}" for name in names),
             "-" if gap is None else f"{gap:.3f}",
             _usd(candidate["expected_cost_usd"]),
             candidate["excluded_by"] or "",
@@ -83,7 +83,7 @@ def decisions(entries: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             str(entry["ts"])[5:19].replace("T", " "),
             str(entry["model_requested"]),
-            str(entry.get("served_by") or entry.get("chosen")),
+            str(entry.get("served_by") or "-"),
             str(entry["reason"]),
             Text(status, style="" if status == "ok" else "red"),
             str(usage.get("prompt", "-")),

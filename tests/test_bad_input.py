@@ -58,7 +58,7 @@ def error_of(answer: httpx.Response) -> dict:
             id="a model without its key",
         ),
         pytest.param(
-            {"model": "auto:turbo", "messages": HELLO}, 400, "model", "auto:iso", id="no such mode"
+            {"model": "auto:turbo", "messages": HELLO}, 404, "model", "auto:iso", id="no such mode"
         ),
         pytest.param(
             {"model": "auto", "messages": HELLO, "hydra": {"pool": "x"}},

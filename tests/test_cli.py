@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import redis
+from log_fixtures import Server
 from test_serve import ROOT, command
 
 PROFILES = str(ROOT / "profiles")
@@ -86,10 +88,22 @@ def test_models_lists_capabilities_prices_and_what_is_missing(tmp_path: Path) ->
     assert {item["name"] for item in listed} >= {"gpt-5.4", "local-small"}
 
 
-def test_decisions_and_costs_of_an_empty_log_say_so(tmp_path: Path) -> None:
-    assert command("decisions", cwd=tmp_path).stdout == "no decisions yet\n"
-    assert command("costs", cwd=tmp_path).stdout == "no decisions yet\n"
-    assert json.loads(command("costs", "--json", cwd=tmp_path).stdout) == []
+def test_decisions_and_costs_of_an_empty_log_say_so(tmp_path: Path, shared_server: Server) -> None:
+    where = {"HYDRA_REDIS_URL": shared_server.url}
+    with redis.Redis.from_url(shared_server.url) as client:
+        client.flushall()
+    assert command("decisions", cwd=tmp_path, **where).stdout == "no decisions yet\n"
+    ran = command("decisions", "--tag", "x", cwd=tmp_path, **where)
+    assert ran.stdout == "no decision matches\n"
+    assert command("costs", cwd=tmp_path, **where).stdout == "no decisions yet\n"
+    assert json.loads(command("costs", "--json", cwd=tmp_path, **where).stdout) == []
+
+
+def test_looking_at_a_log_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    ran = command("decisions", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("no log in .hydra: run this where the gateway runs")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_redis_that_is_away_is_said_in_one_line(tmp_path: Path) -> None:
@@ -100,4 +114,26 @@ def test_a_redis_that_is_away_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
     assert command("nonsense", cwd=tmp_path).returncode == 2
-    assert command("decisions", "--since", "yesterday", cwd=tmp_path).returncode in (1, 3)
+
+
+def test_a_time_that_is_none_is_refused(tmp_path: Path, shared_server: Server) -> None:
+    url = shared_server.url
+    ran = command("decisions", "--since", "yesterday", cwd=tmp_path, HYDRA_REDIS_URL=url)
+    assert (ran.returncode, "since: expected an ISO 8601 time" in ran.stderr) == (3, True)
+
+
+def test_check_warns_of_profiles_that_can_hardly_be_chosen(tmp_path: Path) -> None:
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    for path in (ROOT / "profiles").glob("*.yaml"):
+        (folder / path.name).write_text(path.read_text())
+    axes = ("reasoning", "code_generation", "debugging", "tool_use")
+    capabilities = ", ".join(f"{axis}: 0.5" for axis in axes)
+    (folder / "bare.yaml").write_text(
+        f"name: bare\nlitellm_model: hosted_vllm/bare\ncapabilities: {{{capabilities}}}\n"
+    )
+    pools = folder / "pools.yaml"
+    pools.write_text(pools.read_text().replace("[local-small,", "[bare, local-small,", 1))
+    ran = command("check", cwd=tmp_path)
+    assert "warning: bare: its price is unknown, so it ranks last" in ran.stdout
+    assert "warning: bare: it lists no features" in ran.stdout

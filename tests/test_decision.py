@@ -116,7 +116,7 @@ def test_candidates_are_written_with_rounded_numbers_and_plain_dollars() -> None
     assert entry["candidates"] == [
         {
             "model": "small",
-            "capabilities": [0.1235, 0.5],
+            "capabilities": {"reasoning": 0.1235, "tool_use": 0.5},
             "shortfall": 0.123457,
             "p_solve": 0.6543,
             "expected_output_tokens": 600,
@@ -126,7 +126,7 @@ def test_candidates_are_written_with_rounded_numbers_and_plain_dollars() -> None
         },
         {
             "model": "blind",
-            "capabilities": [0.1235, 0.5],
+            "capabilities": {"reasoning": 0.1235, "tool_use": 0.5},
             "shortfall": None,
             "p_solve": None,
             "expected_output_tokens": 600,

@@ -31,7 +31,7 @@ from gateway.errors import (
             NoEligibleModel, 400, "invalid_request_error", "no_eligible_model", id="the gates"
         ),
         pytest.param(Unauthorized, 401, "invalid_request_error", "invalid_api_key", id="the key"),
-        pytest.param(NotFound, 404, "invalid_request_error", "not_found", id="the path"),
+        pytest.param(NotFound, 404, "invalid_request_error", None, id="what is not there"),
         pytest.param(
             MethodNotAllowed, 405, "invalid_request_error", "method_not_allowed", id="the method"
         ),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, NotFound
 from gateway.request import ChatRequest, Controls, parse
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -286,7 +286,7 @@ def test_tool_schemas_may_nest_deeply() -> None:
     ],
 )
 def test_a_wrong_parameter_is_named(fields: dict[str, object], param: str, message: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises((InvalidRequest, NotFound)) as caught:
         chat(**fields)
     assert (caught.value.message, caught.value.param) == (message, param)
 
@@ -543,7 +543,7 @@ def test_any_json_is_read_or_refused_and_what_is_read_can_be_sent(
     raw = json.dumps(body).encode()
     try:
         found = parse(raw, given_headers)
-    except InvalidRequest as exc:
+    except (InvalidRequest, NotFound) as exc:
         json.dumps(exc.message)
     else:
         json.dumps(found.body, allow_nan=False, ensure_ascii=False).encode()

@@ -111,6 +111,35 @@ def test_the_banners_curl_answers(demo: Served) -> None:
     assert "x-hydra-model: " in ran.stdout
 
 
+def test_with_keys_the_banners_lines_read_the_callers_from_the_environment(
+    tmp_path: Path, shared_server: Server
+) -> None:
+    served = start(tmp_path, HYDRA_API_KEYS="alice=right", HYDRA_REDIS_URL=shared_server.url)
+    try:
+        assert "keys     alice" in served.banner
+        assert "right" not in served.banner
+        found = re.search(r"curl -i .*?\}'\n", served.banner, re.DOTALL)
+        assert found
+        environ = {**os.environ, "GATEWAY_KEY": "right"}
+        ran = subprocess.run(
+            ["bash", "-c", found[0]], env=environ, capture_output=True, text=True, check=False
+        )
+        assert "200 OK" in ran.stdout
+        lines = served.banner.splitlines()
+        first = lines.index("  import os")
+        snippet = "\n".join(line.strip() for line in lines[first : first + 6])
+        ran = subprocess.run(
+            [sys.executable, "-c", snippet],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.stdout.startswith("[simulated by the demo upstream"), ran.stderr
+    finally:
+        assert served.stop() == 0
+
+
 def test_a_demo_stream_is_labelled_and_priced(demo: Served) -> None:
     body = {
         "model": "auto",
