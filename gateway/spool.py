@@ -42,7 +42,6 @@ class SpoolFull(SpoolError):
 @dataclass(slots=True)
 class _Segment:
     path: Path
-    first_seq: int
     last_seq: int
     size_bytes: int
     opened_at: float  # monotonic seconds
@@ -134,7 +133,7 @@ class Spool:
         if self._descriptor is not None:
             self._retired.append(self._descriptor)
         self._descriptor = descriptor
-        self._segments.append(_Segment(path, seq, seq - 1, 0, time.monotonic()))
+        self._segments.append(_Segment(path, seq - 1, 0, time.monotonic()))
         return self._segments[-1], descriptor
 
     def unsynced(self) -> list[int]:
