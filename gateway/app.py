@@ -55,7 +55,7 @@ def create_app(
     demo_base: str | None = None,
 ) -> Starlette:
     """A gateway. `environ` holds the provider keys (default: the process's); `demo_base` is the
-    demo upstream's address while it answers for profiles without a key.
+    demo upstream's address while it answers for profiles that need a key.
 
     Raises SettingsError without a Redis URL: starting the embedded one is the command line's part.
     """

@@ -24,9 +24,9 @@ def banner(planned: Plan, port: int, redis_url: str) -> str:
     lines = [f"HyDRA gateway {__version__} on {base}", ""]
     if planned.is_demo:
         lines += [
-            "  DEMO: no provider key is set, so answers are SIMULATED by the built-in demo",
-            "  upstream. Routing, prices and the log are real. Put OPENAI_API_KEY or",
-            "  ANTHROPIC_API_KEY into the environment or .env for real answers.",
+            "  DEMO: answers are SIMULATED by the built-in demo upstream; routing, prices and the",
+            "  log are real. For real answers put OPENAI_API_KEY or ANTHROPIC_API_KEY into the",
+            "  environment or .env and run `serve`.",
             "",
         ]
     lines.append(f"  pool     {pool.name}: {', '.join(profile.name for profile in pool.profiles)}")

@@ -123,7 +123,7 @@ def _run(settings: Settings, listening: socket.socket) -> int:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=30,
-        # A client that sends its headers byte by byte, or none, must not hold a socket for ever.
+        # Longer than the 60 s after which load balancers drop an idle connection: they close first.
         timeout_keep_alive=75,
     )
     if settings.workers > 1:

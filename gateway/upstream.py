@@ -73,7 +73,7 @@ class Chunk:
 
 
 class Upstream:
-    """Calls providers for profiles. `demo_base`, when set, answers for profiles without a key."""
+    """Calls providers for profiles. `demo_base`, when set, answers for those that need a key."""
 
     def __init__(
         self, environ: Mapping[str, str], *, timeout_s: float, demo_base: str | None = None
@@ -145,8 +145,9 @@ class Upstream:
         }
 
     def _simulated(self, profile: Profile) -> Profile:
-        """The profile as the demo upstream serves it, if it has no key of its own here."""
-        if self._demo_base is None or not profile.api_key_env or self._secret(profile):
+        """The profile as the demo upstream serves it: every one that needs a key, set or not, since
+        a demo must not spend money."""
+        if self._demo_base is None or not profile.api_key_env:
             return profile
         return replace(
             profile,

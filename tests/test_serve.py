@@ -48,12 +48,12 @@ class Served:
         return self.process.wait(timeout=30)
 
 
-def start(folder: Path, **environ: str) -> Served:
+def start(folder: Path, *arguments: str, **environ: str) -> Served:
     """A gateway process, once it answers."""
     output = folder / "output.txt"
     with output.open("w") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway"],
+            [sys.executable, "-m", "gateway", *arguments],
             cwd=folder,
             env=clean_environ(HYDRA_PORT="0", **environ),
             stdout=sink,
@@ -136,6 +136,21 @@ def test_with_keys_the_banners_lines_read_the_callers_from_the_environment(
             check=False,
         )
         assert ran.stdout.startswith("[simulated by the demo upstream"), ran.stderr
+    finally:
+        assert served.stop() == 0
+
+
+def test_the_demo_command_spends_nothing_whatever_keys_are_set(
+    tmp_path: Path, shared_server: Server
+) -> None:
+    keys = {"OPENAI_API_KEY": "sk-x", "HYDRA_REDIS_URL": shared_server.url}
+    served = start(tmp_path, "demo", **keys)
+    try:
+        for model in ("auto", "gpt-5.4"):
+            body = {"model": model, "messages": [{"role": "user", "content": "x"}]}
+            answer = httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=30)
+            text = answer.json()["choices"][0]["message"]["content"]
+            assert text.startswith("[simulated by the demo upstream")
     finally:
         assert served.stop() == 0
 
