@@ -6,12 +6,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 DATA ?=
 WORK ?= .train
 MODEL ?= 0.0.0
+# BASE: a ModernBERT (folder or hub name) or a predictor's folder to start from, instead of distilling
+BASE ?=
+TARGET ?= $(WORK)/model
+DISTILL_MINUTES ?= 40
+TRAIN_MINUTES ?= 80
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types fix docs cov bench train demo image clean
+.PHONY: help run test check lint types fix docs cov bench bench-predictor train demo image clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ /' | awk '{name = $$1; $$1 = ""; printf "  make %-8s%s\n", name, $$0}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ /' | awk '{name = $$1; $$1 = ""; printf "  make %-17s%s\n", name, $$0}'
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"; exit 1; }
@@ -62,14 +67,18 @@ cov: $(VENV)/.dev ## branch coverage
 	@$(BIN)/coverage run -m pytest -q && $(BIN)/coverage report --skip-covered --show-missing
 
 bench: $(VENV)/.dev ## the benchmarks in bench/ that need no data; the last line of each is JSON
-	@for script in bench/gateway_overhead.py bench/predictor_latency.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in bench/gateway_overhead.py bench/predictor_speed.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-train: $(VENV)/.train ## train the predictor anew, about 70 minutes: make train DATA=folder (with prompts/ and outcomes/train/)
+bench-predictor: $(VENV)/.dev ## time and memory of a prediction, beside ModernBERT-base (that takes the train extra)
+	@$(BIN)/python bench/predictor_speed.py
+
+train: $(VENV)/.train ## train the predictor anew, about 2 hours: make train DATA=folder (with prompts/ and outcomes/train/)
 	@test -d "$(DATA)/prompts" || { echo "say where the data is: make train DATA=folder (formats in predictor/README.md)"; exit 1; }
-	$(BIN)/python -m predictor.distill --prompts $(DATA)/prompts --work $(WORK) --minutes 30
-	$(BIN)/python -m predictor.train --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train --work $(WORK) --minutes 32
-	$(BIN)/python -m predictor.export --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train --work $(WORK) --version $(MODEL) --parity tests/data/predictor_parity.json
-	$(BIN)/python -m predictor.evaluate --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train
+	$(if $(BASE),,$(BIN)/python -m predictor.distill --prompts $(DATA)/prompts --work $(WORK) --minutes $(DISTILL_MINUTES))
+	$(BIN)/python -m predictor.train --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train --work $(WORK) --minutes $(TRAIN_MINUTES) $(if $(BASE),--base $(BASE))
+	$(BIN)/python -m predictor.export --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train --work $(WORK) --target $(TARGET) --version $(MODEL)
+	$(BIN)/python -m predictor.reference --outcomes $(DATA)/outcomes/train --work $(WORK) --model $(TARGET)
+	$(BIN)/python -m predictor.evaluate --prompts $(DATA)/prompts --outcomes $(DATA)/outcomes/train --model $(TARGET)
 
 image: ## the container image
 	docker build --tag hydra-gateway .

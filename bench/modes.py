@@ -1,4 +1,6 @@
-"""What a threshold does to a pool on a sample of prompts: expected savings and who answers.
+"""What a pool's knob does on a sample of prompts: expected savings and who answers.
+
+The knob is the pool's rule's: a threshold, or dollars for a solved request.
 
 No outcome is looked at, so this says nothing of quality: it places provisional modes where they do
 something, until `hydra-gateway calibrate` fits them to outcomes. Each file is JSON lines (gzip or
@@ -24,7 +26,10 @@ from predictor.render import render
 
 ROOT = Path(__file__).parent.parent
 SAVINGS = {"peak": 0.15, "iso": 0.50, "aggressive": 0.65}  # what the provisional modes aim at
-GRID = [step / 200 for step in range(401)]
+GRIDS = {
+    "threshold": [step / 200 for step in range(401)],
+    "value": [round(10 ** (step / 100 - 4), 6) for step in range(501)],  # 0.0001 to 10 dollars
+}
 
 
 def sample(paths: list[Path], per_hint: int) -> list[list[dict[str, object]]]:
@@ -43,12 +48,12 @@ def sample(paths: list[Path], per_hint: int) -> list[list[dict[str, object]]]:
     return [[{"role": "user", "content": prompt}] for prompt in chosen]
 
 
-def outcome(pool: Pool, requests: list, threshold: float) -> tuple[float, Counter[str]]:
+def outcome(pool: Pool, requests: list, knob: float) -> tuple[float, Counter[str]]:
     """Expected savings against the baseline, in [0, 1], and how often each profile is chosen."""
     spent = baseline = 0.0
     chosen: Counter[str] = Counter()
     for requirements, needs in requests:
-        decision = decide(requirements, needs, pool, threshold)
+        decision = decide(requirements, needs, pool, knob)
         chosen[decision.chosen] += 1
         spent += float(decision.candidate(decision.chosen).expected_cost_usd or 0)
         baseline += float(decision.candidate(pool.baseline).expected_cost_usd or 0)
@@ -68,16 +73,17 @@ def main() -> None:
     for messages in sample(options.files, options.per_hint):
         requirements = tuple(round(value, 4) for value in model.predict(render(messages)))
         requests.append((requirements, demands.of({}, messages)))
-    curve = [(threshold, *outcome(pool, requests, threshold)) for threshold in GRID]
+    grid = GRIDS[pool.rule]
+    curve = [(knob, *outcome(pool, requests, knob)) for knob in grid]
     print(f"{len(requests)} prompts, predictor {model.sha256[:16]}, catalog {found.sha}")
-    for threshold, savings, chosen in curve[::20]:
+    for knob, savings, chosen in curve[::20]:
         shares = ", ".join(f"{name} {count / len(requests):.0%}" for name, count in chosen.items())
-        print(f"threshold {threshold:.3f}   savings {savings:6.1%}   {shares}")
+        print(f"{pool.rule} {knob:.4g}   savings {savings:6.1%}   {shares}")
     modes = {}
     for mode, wanted in SAVINGS.items():
-        threshold, savings, _ = min(curve, key=lambda point: (abs(point[1] - wanted), point[0]))
-        modes[mode] = threshold
-        print(f"{mode}: threshold {threshold:.3f} saves {savings:.1%}")
+        knob, savings, _ = min(curve, key=lambda point: (abs(point[1] - wanted), point[0]))
+        modes[mode] = knob
+        print(f"{mode}: {pool.rule} {knob:.4g} saves {savings:.1%}")
     print(json.dumps({"bench": "modes", "pool": pool.name, "modes": modes}))
 
 

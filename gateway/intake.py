@@ -6,7 +6,7 @@ Reads the running catalog and asks the predictor; calls no model and writes noth
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -65,7 +65,7 @@ class Intake:
         mode: str | None = None
         predictor_ms: float | None = None
         if chat.is_routed:
-            mode, threshold = _knob(chat, pool)
+            pool, mode, threshold = _knob(chat, pool)
             predicting = time.perf_counter()
             requirements = await self._prediction.requirements(text)
             predictor_ms = (time.perf_counter() - predicting) * 1000
@@ -145,14 +145,17 @@ class Intake:
         return f"no profile of pool '{pool.name}' can be used here ({reasons})"
 
 
-def _knob(chat: ChatRequest, pool: Pool) -> tuple[str | None, float]:
-    """The mode's name (None when the caller gave a number) and the number to decide with."""
+def _knob(chat: ChatRequest, pool: Pool) -> tuple[Pool, str | None, float]:
+    """The pool, the mode's name (None when the caller gave a number) and the number to decide with.
+
+    Who gives a threshold asks for the threshold rule, also where the pool's modes are values.
+    """
     if chat.controls.threshold is not None:
-        return None, chat.controls.threshold
+        return replace(pool, rule="threshold"), None, chat.controls.threshold
     mode = chat.controls.mode or pool.default_mode
     if mode not in pool.modes:
         raise InvalidRequest(
             f"pool '{pool.name}' has no mode '{mode}': it has {', '.join(pool.modes)}",
             param="mode",
         )
-    return mode, pool.modes[mode]
+    return pool, mode, pool.modes[mode]

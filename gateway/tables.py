@@ -41,7 +41,7 @@ def decision(entry: Mapping[str, Any]) -> Group:
     table.add_column("")
     for name in names:
         table.add_column(name, justify="right")
-    for name in ("shortfall", "expected $", "gate"):
+    for name in ("shortfall", "P(solved)", "expected $", "gate"):
         table.add_column(name, justify="left" if name == "gate" else "right")
     if requirements:
         table.add_row(
@@ -56,16 +56,21 @@ def decision(entry: Mapping[str, Any]) -> Group:
             ("> " if chosen else "  ") + candidate["model"],
             *(f"{candidate['capabilities'][name]:.2f}" for name in names),
             "-" if gap is None else f"{gap:.3f}",
+            "-" if candidate["p_solve"] is None else f"{candidate['p_solve']:.3f}",
             _usd(candidate["expected_cost_usd"]),
             candidate["excluded_by"] or "",
             style=style,
         )
     parts.append(table)
-    knob = entry["threshold"] if entry["threshold"] is not None else entry["value_usd"]
     where = f"pool {entry['pool']}, mode {entry['mode'] or 'custom'}"
-    if knob is not None:
-        where += f", {'threshold' if entry['value_usd'] is None else 'value in dollars'} {knob:g}"
-    parts.append(Text(f"\n{entry['chosen']}: {_REASONS[entry['reason']]} ({where})"))
+    reason = _REASONS[entry["reason"]]
+    if entry["value_usd"] is not None:
+        where += f", {entry['value_usd']:g} dollars for a solved request"
+        if entry["reason"] == "cheapest_sufficient":
+            reason = "the most chance to solve it for the money"
+    elif entry["threshold"] is not None:
+        where += f", threshold {entry['threshold']:g}"
+    parts.append(Text(f"\n{entry['chosen']}: {reason} ({where})"))
     return Group(*parts)
 
 

@@ -1,95 +1,164 @@
 """Fits what the router needs beside the model: bands, and how shortfall becomes P(solved).
 
-Training only (numpy). Both are fitted on held-out rows, which the model was not trained on.
+Training only (numpy). All of it is fitted on held-out rows, which the model was not trained on;
+only the capabilities of the models come from training.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 LOW, HIGH = 10, 90  # percentiles of own predictions, as in the paper
 LEAST_WIDTH = 0.1  # a band is never narrower when shortfall is measured in band widths
-_STEPS = 1500
-_RATE = 0.02
-_SOFT = 40.0  # sharpness of the soft hinge: 1 / 40 of a band width is where it bends
+_NEWTON_STEPS = 40
+_RIDGE = 1e-5  # keeps a file that everybody solves from an infinite alpha
+_BINS = 10
+
+Floats = NDArray[np.float64]
+Bands = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """Held-out queries of one outcome file: requirements (n, K), scores (n, models), NaN unseen."""
+    """Held-out queries of one outcome file.
+
+    `requirements` (n, K); `scores` (n, m), NaN where not run; `capabilities` (m, K), learned on
+    other queries; `ids` (n,) split the queries in halves; `dimension` is the file's hint.
+    """
 
     name: str
-    requirements: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    dimension: str
+    ids: Sequence[str]
+    requirements: Floats
+    scores: Floats
+    capabilities: Floats
 
 
-def bands(predictions: NDArray[np.float64]) -> list[tuple[float, float]]:
+class Reliability(TypedDict):
+    """How P(solved) agrees with outcomes: expected calibration error, and a curve over bins."""
+
+    outcomes: int
+    ece: float
+    said: list[float]
+    found: list[float]
+
+
+def bands(predictions: Floats) -> list[tuple[float, float]]:
     """The 10th and 90th percentile of each head over predictions (n, K)."""
     low, high = np.percentile(predictions, [LOW, HIGH], axis=0)  # (n, K) -> 2 x (K,)
     return [(round(float(a), 4), round(float(b), 4)) for a, b in zip(low, high, strict=True)]
 
 
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-np.clip(x, -40, 40)))
+def shortfalls(requirements: Floats, capabilities: Floats, ranges: Bands) -> Floats:
+    """Shortfall in band widths, all dimensions alike; (n, K) and (m, K) -> (n, m)."""
+    width = np.maximum([high - low for low, high in ranges], LEAST_WIDTH)
+    gap = (requirements[:, None] - capabilities[None]) / width  # (n, m, K)
+    found: Floats = np.maximum(gap, 0).mean(2)
+    return found
 
 
-def solve_curve(
-    benchmarks: Sequence[Benchmark], ranges: Sequence[tuple[float, float]]
-) -> tuple[float, float, float]:
+def solve_curve(benchmarks: Sequence[Benchmark], ranges: Bands) -> tuple[float, float, float]:
     """alpha and beta of P(m solves q) = sigmoid(alpha - beta * shortfall(r(q), c_m)).
 
-    Each model of a file has one free strength a in [0, 1], its place inside the bands on every
-    dimension, as an anchor places it; each file its own alpha (its format makes it easier or
-    harder at shortfall 0); beta is common. Weights are even. Maximum likelihood by Adam.
+    Each file has its own alpha (its format makes it easier or harder at shortfall 0), beta is
+    common, each file weighs alike. Maximum likelihood by Newton steps.
 
-    Returns: alpha (mean over files, each file counting alike), beta, and the likelihood gained, in
-    nats per outcome, over the same curve with every query at its file's mean requirements.
+    Returns: alpha (mean over files), beta, and the likelihood gained, in nats per outcome, over the
+    same curve with every query at its file's mean requirements.
     """
-    low = np.array([a for a, _ in ranges])
-    width = np.maximum(np.array([b - a for a, b in ranges]), LEAST_WIDTH)
+    short = [shortfalls(b.requirements, b.capabilities, ranges) for b in benchmarks]
+    flat = [
+        shortfalls(np.broadcast_to(b.requirements.mean(0), b.requirements.shape), b.capabilities,
+                   ranges)
+        for b in benchmarks
+    ]  # fmt: skip
     scores = [b.scores for b in benchmarks]
-    place = [(b.requirements - low) / width for b in benchmarks]  # (n, K), in band widths
-    flat = [np.broadcast_to(p.mean(0), p.shape) for p in place]
-    loss, alphas, beta = _fit(scores, place)
-    return float(np.mean(alphas)), beta, _fit(scores, flat)[0] - loss
+    loss, alphas, beta = _fit(short, scores)
+    return float(np.mean(alphas)), beta, _fit(flat, scores)[0] - loss
 
 
-def _fit(
-    scores: Sequence[NDArray[np.float64]], place: Sequence[NDArray[np.float64]]
-) -> tuple[float, list[float], float]:
-    """Mean negative log-likelihood, the files' alphas, and beta."""
+def _fit(short: Sequence[Floats], scores: Sequence[Floats]) -> tuple[float, list[float], float]:
+    """Mean negative log-likelihood, each file's alpha, and beta >= 0: a logistic regression."""
     files = len(scores)
-    seen = [~np.isnan(s) for s in scores]
-    solved = [np.nan_to_num(s) for s in scores]
-    total = sum(int(s.sum()) for s in seen)
-    # one vector of everything fitted: log beta, the alphas, the logits of the models' strengths
-    ends = np.cumsum([1 + files, *(s.shape[1] for s in scores)])
-    values = np.zeros(ends[-1])
-    values[0] = np.log(4.0)
-    first, second = np.zeros_like(values), np.zeros_like(values)
+    values = np.zeros(files + 1)
+    values[-1] = 4.0
     loss = 0.0
-    for step in range(1, _STEPS + 1):
-        gradient = 1e-5 * values
-        loss, beta = 0.0, float(np.exp(values[0]))
+    for _ in range(_NEWTON_STEPS):
+        gradient, curvature = _RIDGE * values, _RIDGE * np.eye(files + 1)
+        loss = 0.0
         for i in range(files):
-            part = slice(ends[i], ends[i + 1])
-            strength = _sigmoid(values[part])  # (models,)
-            gap = place[i][:, None, :] - strength[None, :, None]  # (n, models, K)
-            hinge = np.logaddexp(0, _SOFT * gap) / _SOFT
-            short = hinge.mean(2)  # (n, models, K) -> (n, models)
-            slope = -_sigmoid(_SOFT * gap).mean(2)  # of short by strength, (n, models)
-            chance = np.clip(_sigmoid(values[1 + i] - beta * short), 1e-6, 1 - 1e-6)
-            likely = solved[i] * np.log(chance) + (1 - solved[i]) * np.log(1 - chance)
-            loss -= float((likely * seen[i]).sum()) / total
-            error = (chance - solved[i]) * seen[i] / total  # of the loss by the curve's argument
-            gradient[0] -= float((error * short).sum()) * beta
-            gradient[1 + i] += error.sum()
-            gradient[part] -= beta * (error * slope).sum(0) * strength * (1 - strength)
-        first = 0.9 * first + 0.1 * gradient
-        second = 0.999 * second + 0.001 * gradient**2
-        values -= _RATE * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-10)
-    return loss, [float(a) for a in values[1 : 1 + files]], float(np.exp(values[0]))
+            seen = ~np.isnan(scores[i])
+            s, y = short[i][seen], scores[i][seen]  # (outcomes,)
+            chance = _sigmoid(values[i] - values[-1] * s)
+            loss -= float(np.mean(y * np.log(chance) + (1 - y) * np.log(1 - chance))) / files
+            error, curve = chance - y, chance * (1 - chance)
+            gradient[i] += error.mean()
+            gradient[-1] -= (error * s).mean()
+            curvature[i, i] += curve.mean()
+            curvature[-1, -1] += (curve * s * s).mean()
+            curvature[i, -1] -= (curve * s).mean()
+            curvature[-1, i] -= (curve * s).mean()
+        values -= np.clip(np.linalg.solve(curvature, gradient), -2, 2)
+        values[-1] = max(values[-1], 0.0)
+    return loss, [float(a) for a in values[:-1]], float(values[-1])
+
+
+def reliability(
+    benchmarks: Sequence[Benchmark], ranges: Bands, *, own_curves: bool = False
+) -> dict[str, Reliability]:
+    """By dimension hint, P(solved) of one half of the queries under a curve of the other half.
+
+    Each file keeps its alpha and shares beta; with `own_curves` each dimension has its beta too,
+    which shows whether a temperature of its own would help.
+    """
+    said: dict[str, list[Floats]] = {}
+    found: dict[str, list[Floats]] = {}
+    groups = (
+        [
+            [b for b in benchmarks if b.dimension == d]
+            for d in sorted({b.dimension for b in benchmarks})
+        ]
+        if own_curves
+        else [list(benchmarks)]
+    )
+    for group in groups:
+        half = [np.array([_half(name) for name in b.ids]) for b in group]
+        short = [shortfalls(b.requirements, b.capabilities, ranges) for b in group]
+        for side in (0, 1):
+            other = [(s[h != side], b.scores[h != side])
+                     for s, b, h in zip(short, group, half, strict=True)]  # fmt: skip
+            _, alphas, beta = _fit([s for s, _ in other], [y for _, y in other])
+            for b, s, h, alpha in zip(group, short, half, alphas, strict=True):
+                scores = b.scores[h == side]
+                seen = ~np.isnan(scores)
+                said.setdefault(b.dimension, []).append(_sigmoid(alpha - beta * s[h == side])[seen])
+                found.setdefault(b.dimension, []).append(scores[seen])
+    return {name: binned(np.concatenate(said[name]), np.concatenate(found[name])) for name in said}
+
+
+def binned(said: Floats, found: Floats) -> Reliability:
+    """Ten bins of equal mass over chances (n,) and outcomes (n,) in [0, 1]."""
+    order = np.argsort(said, kind="stable")
+    parts = [part for part in np.array_split(order, _BINS) if len(part)]
+    means = [(float(said[p].mean()), float(found[p].mean()), len(p)) for p in parts]
+    return Reliability(
+        outcomes=len(said),
+        ece=round(sum(abs(a - b) * n for a, b, n in means) / len(said), 4),
+        said=[round(a, 3) for a, _, _ in means],
+        found=[round(b, 3) for _, b, _ in means],
+    )
+
+
+def _half(name: str) -> int:
+    return hashlib.blake2b(name.encode(), digest_size=1).digest()[0] % 2
+
+
+def _sigmoid(x: Floats) -> Floats:
+    found: Floats = 1 / (1 + np.exp(-np.clip(x, -15, 15)))
+    return found

@@ -57,11 +57,16 @@ class Outcome:
     scores: Mapping[str, float]
 
 
-def _rows(folder: Path) -> Iterator[tuple[str, dict[str, object]]]:
+def data_files(folder: Path) -> list[Path]:
+    """The files of a folder that are read; raises SystemExit where there are none."""
     files = sorted(folder.glob("*.jsonl.gz")) + sorted(folder.glob("*.jsonl"))
     if not files:
         raise SystemExit(f"{folder}: no *.jsonl.gz or *.jsonl files")
-    for file in files:
+    return files
+
+
+def _rows(folder: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    for file in data_files(folder):
         opener = gzip.open if file.suffix == ".gz" else open
         with opener(file, "rt", encoding="utf-8") as lines:
             for line in lines:
@@ -137,12 +142,17 @@ def is_held_out(key: str, *, share: float = 0.08) -> bool:
     return int.from_bytes(digest, "big") < share * 2**32
 
 
+def is_aligned(prompt: Prompt) -> bool:
+    """Whether rows of its source with one parallel_id are translations of each other."""
+    return prompt.source not in _NOT_SENTENCE_ALIGNED
+
+
 def english_of(prompts: Iterable[Prompt]) -> dict[str, str]:
     """parallel_id -> the English text of that group, for sentence-aligned sources."""
     return {
         p.parallel_id: p.text
         for p in prompts
-        if p.parallel_id and p.language == "en" and p.source not in _NOT_SENTENCE_ALIGNED
+        if p.parallel_id and p.language == "en" and is_aligned(p)
     }
 
 

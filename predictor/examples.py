@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor import frames
 from predictor.corpus import Outcome, Prompt, capped, is_held_out, task_key
 from predictor.labels import (
     DIMENSIONS,
@@ -38,6 +39,8 @@ CONVERSATIONS = 0.12  # conversations made, as a share of the lone prompts
 LANGUAGES_PER_SEED = 3  # programming languages drawn for each text of a seed
 SEED_PULL = 3.0  # there are only a few hundred of them, and nothing else like them
 TRACES = 1200
+PLAIN = ("tatoeba_v1", "multiq")  # of whose sentences long texts are made, where they are there
+PASSAGES, PASSAGE_BYTES = " passages", 400  # key of a language's longer texts of easy work
 LONG_TEXTS = 60  # bodies for each text task and language
 
 
@@ -52,6 +55,8 @@ class Example:
     language: str
     held_out: bool
     raw: str
+    benchmark: str = ""  # where the row has outcomes: their file, and model -> score
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 def _alone(
@@ -96,8 +101,9 @@ def from_outcomes(outcomes: list[Outcome]) -> list[Example]:
                 target = labelled_target(name, query.dimension, share)
             else:
                 target = general_target(0.7 * share)
-            rows.append(_alone(query.text, target, name, query.dimension, query.language,
-                               is_held_out(query.id)))  # fmt: skip
+            row = _alone(query.text, target, name, query.dimension, query.language,
+                         is_held_out(query.id))  # fmt: skip
+            rows.append(replace(row, benchmark=name, scores=query.scores))
     return rows
 
 
@@ -126,6 +132,9 @@ def from_seeds(bodies: dict[str, list[str]], rng: random.Random) -> tuple[list[E
             group = f"seeds_{kind}"
             # one seed in eight is held out in all its languages
             rows += [_alone(t, target, group, dimension, language, number % 8 == 5) for t in made]
+    for kind, level, language, text, held_out in frames.made(content, rng):
+        target = general_target(level) if kind == "general" else target_at(kind, level)
+        rows.append(_alone(text, target, f"seeds_{kind}", kind, language, held_out))
     return rows + _code_topics(content, rng) + _traces(rng), follow
 
 
@@ -133,8 +142,8 @@ def _code_topics(content: dict[str, Any], rng: random.Random) -> list[Example]:
     """Short coding requests: each topic, by its English name, in the frames of ten languages."""
     rows = []
     for number, (topic, level) in enumerate(content["code_topics"]):
-        for language, frames in content["code_templates"].items():
-            for frame in frames:
+        for language, templates in content["code_templates"].items():
+            for frame in templates:
                 x = rng.choice(content["programming_languages"])
                 rows.append(
                     _alone(
@@ -168,9 +177,12 @@ Follow = list[tuple[str, str, str, float]]  # kind, language, text, share of the
 
 
 def _long(task: str, bodies: dict[str, list[str]], language: str, rng: random.Random) -> str:
-    """An easy task over 1 to 40 sentences, the task before or after them."""
-    sentences = bodies.get(language) or bodies["en"]
-    count = rng.choice((1, 1, 3, 8, 20, 40))
+    """An easy task over 1 to 800 sentences or passages, the task before or after them."""
+    sentences = bodies.get(language) or bodies.get("en") or [task]
+    passages = bodies.get(language + PASSAGES)
+    if passages and rng.random() < 0.35:
+        sentences = passages
+    count = rng.choice((1, 1, 3, 8, 20, 40, 40, 100, 300, 800))
     body = " ".join(rng.choice(sentences) for _ in range(count))
     return f"{task}\n\n{body}" if rng.random() < 0.6 else f"{body}\n\n{task}"
 
@@ -218,10 +230,15 @@ def conversations(rows: list[Example], follow: Follow, *, seed: int) -> list[Exa
 def examples(prompts: list[Prompt], outcomes: list[Outcome], *, seed: int) -> list[Example]:
     """All training and held-out rows, in an order that depends on `seed` alone."""
     rng = random.Random(seed)
+    plain = [p for p in prompts if p.source in PLAIN] or prompts
     bodies: dict[str, list[str]] = defaultdict(list)
-    for prompt in prompts:
-        if prompt.source in ("tatoeba_v1", "multiq") and not is_held_out(task_key(prompt)):
+    for prompt in plain:
+        if prompt.dimension == "general" and not is_held_out(task_key(prompt)):
             bodies[prompt.language].append(prompt.text)
+    for prompt in prompts:
+        long = prompt.dimension == "general" and len(prompt.text.encode()) > PASSAGE_BYTES
+        if long and not is_held_out(task_key(prompt)):
+            bodies[prompt.language + PASSAGES].append(prompt.text)
     own, follow = from_seeds(bodies, rng)
     rows = from_prompts(prompts, seed=seed) + from_outcomes(outcomes) + own
     rows += conversations(rows, follow, seed=seed)

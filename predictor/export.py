@@ -1,9 +1,10 @@
 """`python -m predictor.export`: writes the folder that serving loads, and checks it.
 
-Reads trained.pt and tokenizer.json of the work folder; writes model.onnx (INT8), tokenizer.json and
+Reads what `predictor.train` left in the work folder; writes model.onnx (INT8), tokenizer.json and
 meta.json, and a parity file of texts with the source model's vectors for the test suite. It fails,
 writing nothing, if the float graph differs from the torch model, or the INT8 graph by more than
-its tolerance. Bands, alpha and beta are fitted on held-out rows, with the INT8 graph that serves.
+its tolerance. Bands, alpha, beta and the reliability of P(solved) are measured on held-out rows,
+with the INT8 graph that serves.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -24,17 +26,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from predictor import graph
-from predictor.architecture import (
-    GLOBAL_EVERY,
-    GLOBAL_THETA,
-    LOCAL_THETA,
-    LOCAL_WINDOW,
-    Student,
-    batch_of,
-    config,
+from predictor.architecture import batch_of
+from predictor.bases import open_work
+from predictor.calibration import Benchmark, Reliability, bands, reliability, solve_curve
+from predictor.corpus import (
+    Outcome,
+    Prompt,
+    data_files,
+    is_held_out,
+    read_outcomes,
+    read_prompts,
+    task_key,
 )
-from predictor.calibration import Benchmark, bands, solve_curve
-from predictor.corpus import Outcome, Prompt, is_held_out, read_outcomes, read_prompts, task_key
 from predictor.examples import Example, draw_weights, examples
 from predictor.labels import DIMENSIONS, score_matrix
 from predictor.predictor import SCHEMA, SHIPPED
@@ -98,23 +101,38 @@ def check(name: str, found: NDArray[np.float64], wanted: NDArray[np.float64], mo
         sys.exit(f"{name}: differs from the source model by more than {most}; nothing is written")
 
 
-def curve(
-    outcomes: list[Outcome],
-    tokens: TokenEncoder,
-    session: Session,
-    ranges: list[tuple[float, float]],
-) -> tuple[float, float, float]:
-    """alpha, beta and the gain in nats on held-out queries."""
+def benchmarks_of(
+    outcomes: list[Outcome], tokens: TokenEncoder, session: Session, learned: dict[str, Any]
+) -> list[Benchmark]:
+    """The held-out queries of each file, with the capabilities that training found."""
+    offered = dict(zip(learned["models"], learned["capabilities"].double().numpy(), strict=True))
     files: dict[str, list[Outcome]] = defaultdict(list)
     for row in outcomes:
         if is_held_out(row.id):
             files[row.benchmark].append(row)
-    benchmarks = []
+    found = []
     for name, rows in files.items():
         ids = [tokens.encode(render([{"role": "user", "content": row.text}])) for row in rows]
-        found = session.many(ids, name)
-        benchmarks.append(Benchmark(name=name, requirements=found, scores=score_matrix(rows)[0]))
-    return solve_curve(benchmarks, ranges)
+        scores, models = score_matrix(rows)
+        if not set(models) <= set(offered):
+            continue  # left out of training
+        found.append(
+            Benchmark(
+                name=name,
+                dimension=rows[0].dimension,
+                ids=[row.id for row in rows],
+                requirements=session.many(ids, name),
+                scores=scores,
+                capabilities=np.array([offered[model] for model in models]),
+            )
+        )
+    return found
+
+
+def error_of(found: dict[str, Reliability]) -> float:
+    """Expected calibration error over all outcomes."""
+    total = sum(each["outcomes"] for each in found.values())
+    return round(sum(each["ece"] * each["outcomes"] for each in found.values()) / total, 4)
 
 
 def data_summary(rows: list[Example], outcomes: list[Outcome]) -> dict[str, object]:
@@ -130,6 +148,18 @@ def data_summary(rows: list[Example], outcomes: list[Outcome]) -> dict[str, obje
     }
 
 
+def manifest(folders: list[Path]) -> list[dict[str, str]]:
+    """Name and sha256 of every data file that was read, for whoever compares a rerun."""
+    return [
+        {
+            "file": f"{folder.name}/{path.name}",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for folder in folders
+        for path in data_files(folder)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m predictor.export", description=__doc__)
     parser.add_argument("--prompts", type=Path, required=True, help="folder of prompt files")
@@ -137,6 +167,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="work folder of predictor.train")
     parser.add_argument("--target", type=Path, default=SHIPPED, help="folder to write")
     parser.add_argument("--parity", type=Path, help="file for texts and the source's vectors")
+    parser.add_argument("--manifest", type=Path, help="file for the list of data files, with sums")
     parser.add_argument("--version", required=True, help="version of the model, as in 1.0.0")
     parser.add_argument("--command", action="append", default=[], help="how it was trained, for "
                         "meta.json; may be repeated")  # fmt: skip
@@ -145,17 +176,8 @@ def main() -> None:
     work: Path = arguments.work
     target: Path = arguments.target
     tokens = TokenEncoder(work / "tokenizer.json", MAX_TOKENS)
-    student = Student(config(tokens.vocabulary_size), len(DIMENSIONS)).eval()
-    student.load_state_dict(torch.load(work / "trained.pt"))
-    settings = student.encoder.config
-    shape = graph.Shape(
-        layers=settings.num_hidden_layers,
-        heads=settings.num_attention_heads,
-        window=LOCAL_WINDOW,
-        global_every=GLOBAL_EVERY,
-        global_theta=GLOBAL_THETA,
-        local_theta=LOCAL_THETA,
-    )
+    student = open_work(work, len(DIMENSIONS)).eval()
+    shape = graph.shape_of(student.encoder.config, MAX_TOKENS)
     weights = {name: value.numpy() for name, value in student.encoder.state_dict().items()}
     heads = [p.detach().numpy() for p in (student.heads.weight, student.heads.bias)]
     prompts, outcomes = read_prompts(arguments.prompts), read_outcomes(arguments.outcomes)
@@ -166,7 +188,7 @@ def main() -> None:
         parity = parity_texts(prompts)
         ids = [tokens.encode(str(row["text"])) for row in parity]
         with torch.inference_mode():
-            logits = [student.logits(*batch_of([i])) for i in ids]  # n x (1, K)
+            logits = [student.logits(*batch_of([i], student.pad)) for i in ids]  # n x (1, K)
         source = torch.sigmoid(torch.cat(logits)).numpy()  # (n, K)
         check("float graph", Session(plain).many(ids, "float"), source, FLOAT_TOLERANCE)
         session = Session(small)
@@ -178,7 +200,12 @@ def main() -> None:
         len(held_out), min(BAND_ROWS, len(held_out)), p=draw_weights(held_out)
     )
     ranges = bands(session.many([tokens.encode(held_out[i].text) for i in drawn], "bands"))
-    alpha, beta, gain = curve(outcomes, tokens, session, ranges)
+    learned = torch.load(work / "likelihood.pt")
+    benchmarks = benchmarks_of(outcomes, tokens, session, learned)
+    alpha, beta, gain = solve_curve(benchmarks, ranges)
+    curves = reliability(benchmarks, ranges)
+    print("expected calibration error, one beta:", error_of(curves), "a beta a dimension:",
+          error_of(reliability(benchmarks, ranges, own_curves=True)))  # fmt: skip
     layout = json.loads((work / "tokenizer.json").read_text(encoding="utf-8"))
     tokenizer = json.dumps(layout, ensure_ascii=False, separators=(",", ":")).encode()
     meta = {
@@ -191,6 +218,7 @@ def main() -> None:
         "alpha": round(alpha, 4),
         "beta": round(beta, 4),
         "solve_gain_nats": round(gain, 4),
+        "reliability": curves,
         "max_tokens": MAX_TOKENS,
         "files": {
             "model.onnx": hashlib.sha256(model).hexdigest(),
@@ -211,6 +239,9 @@ def main() -> None:
         lines = {"tolerance": INT8_TOLERANCE, "dimensions": list(DIMENSIONS), "texts": parity}
         text = json.dumps(lines, ensure_ascii=False, indent=1)
         arguments.parity.write_text(text + "\n", encoding="utf-8")
+    if arguments.manifest:
+        listed = manifest([arguments.prompts, arguments.outcomes])
+        arguments.manifest.write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({key: meta[key] for key in ("bands", "alpha", "beta", "solve_gain_nats")}))
 
 

@@ -96,7 +96,7 @@ RANGES: Mapping[str, Range] = {
     "terminal_bench_core": (0.62, 0.95),
 }
 DEFAULT_RANGE: Range = (0.30, 0.70)  # a source of the user's own
-GENERAL_RANGE: Range = (0.03, 0.22)  # of reasoning, over difficulty hints 0 to 0.7
+GENERAL_RANGE: Range = (0.03, 0.16)  # of reasoning, over difficulty hints 0 to 0.7
 GENERAL_FLOOR = 0.03
 
 # What a prompt of one dimension needs of the others: (offset, slope) over its own target.

@@ -7,11 +7,11 @@ what the harness is, not what the user asks. The text is
     <|turn1|><|code|><|short|><|user|>current message<|intent|>first message<|reply|>last answer
 
 seven signals first (Table 3 of arXiv 2605.17106: turn bin, error, file, URL, command, code, short),
-then the current user message, then, in a conversation, the original intent and the last assistant
-turn before the current message. All signals are read from structure (fences, paths, prompts,
-tracebacks), never from words of one language. Long messages keep head and tail, because the
-question often stands at the end. Lengths are counted in UTF-8 bytes: about 4 a token in every
-script.
+then, all in small letters, the current user message, and, in a conversation, the original intent
+and the last assistant turn before the current message. All signals are read from structure (fences,
+paths, prompts, tracebacks), never from words of one language. Long messages keep head and tail,
+because the question often stands at the end. Lengths are counted in UTF-8 bytes: about 4 a token in
+every script.
 """
 
 from __future__ import annotations
@@ -24,13 +24,23 @@ from itertools import islice
 _TURNS = ((10, "<|turn10|>"), (4, "<|turn4|>"), (2, "<|turn2|>"), (0, "<|turn1|>"))
 _ERROR, _FILE, _URL = "<|error|>", "<|file|>", "<|url|>"
 _COMMAND, _CODE, _SHORT = "<|command|>", "<|code|>", "<|short|>"
-_USER, _INTENT, _REPLY, _CUT = "<|user|>", "<|intent|>", "<|reply|>", "<|cut|>"
+_USER, _INTENT, _REPLY = "<|user|>", "<|intent|>", "<|reply|>"
+# What stands for a middle that was left out, by the length of the whole message in UTF-8 bytes:
+# inside a kind of work longer requests tend to be harder, and the encoder sees 2,000 bytes of them.
+_CUTS = (
+    (32_768, "<|cut32|>"),
+    (16_384, "<|cut16|>"),
+    (8_192, "<|cut8|>"),
+    (4_096, "<|cut4|>"),
+    (0, "<|cut|>"),
+)
 
 # Added tokens of the tokenizer, in the order of their ids. Appending is safe, reordering is not.
 MARKERS = (
     *(marker for _, marker in reversed(_TURNS)),
     *(_ERROR, _FILE, _URL, _COMMAND, _CODE, _SHORT),
-    *(_USER, _INTENT, _REPLY, _CUT),
+    *(_USER, _INTENT, _REPLY),
+    *(marker for _, marker in reversed(_CUTS)),
 )
 
 # Budgets in UTF-8 bytes (head, tail). A lone message: 2,000 bytes are 465 tokens of English prose,
@@ -49,11 +59,18 @@ _ENVELOPES = (
     "|additional_data|open_and_recently_viewed_files|user_info|user_rules|rules|current_file"
     "|ide_selection|ide_opened_file|ide_state|command-name|command-message|command-args"
     "|local-command-stdout|local-command-caveat|permissions|collaboration_mode|skills_instructions"
-    "|todo_list|cursor_rules|conversation-summary|conversation_summary"
+    "|todo_list|cursor_rules|conversation-summary|conversation_summary|session_context"
+    "|additional_metadata|user_settings_change|bash-input|bash-stdout|bash-stderr"
 )
 _TAG = re.compile(rf"<(/?)({_ENVELOPES})(?:\s[^<>]{{0,300}})?>", re.IGNORECASE)
 # These hold the user's own words: the tags go, the words stay.
 _WRAPPERS = re.compile(r"</?(?:user_?(?:query|request|message)|task|prompt)>", re.IGNORECASE)
+# Codex in an editor: what is open there, then a heading before the user's own words.
+_IDE_SETUP = re.compile(
+    r"\A\s*# (?:Context from my IDE setup|Files mentioned by the user):\n"
+    r".*?^## My request(?: for \w+)?:\n",
+    re.MULTILINE | re.DOTALL,
+)
 _AGENTS_HEADING = re.compile(r"^#+ (?:AGENTS|CLAUDE|GEMINI)\.md\b[^\n]{0,300}$", re.MULTILINE)
 _FORGED = re.compile(r"<\|(?=[a-z]{1,8}\d{0,2}\|>)")  # a marker that the user typed
 
@@ -109,8 +126,9 @@ def render(messages: Sequence[Mapping[str, object]]) -> str:
             reply = pending_reply
     if not users:
         return _flags("", 1) + _USER
-    current, first = users[-1], users[0]
-    head = _flags(current, len(users)) + _USER
+    head = _flags(users[-1], len(users)) + _USER
+    # in small letters: a shouted request, or one without capitals, asks for the same
+    current, first, reply = users[-1].lower(), users[0].lower(), reply.lower()
     if len(users) == 1 and not reply:
         return head + _clip(current, *_ALONE)
     parts = [head, _clip(current, *_CURRENT)]
@@ -151,6 +169,7 @@ _TEXT_PARTS = ("text", "input_text", "output_text", None)
 
 def _without_envelopes(text: str) -> str:
     """`text` without the blocks that harnesses add, trimmed. One pass, linear in the text."""
+    text = _IDE_SETUP.sub("", text)
     if "<" not in text:
         return _AGENTS_HEADING.sub("", text).strip() if "AGENTS.md" in text else text.strip()
     tags = list(_TAG.finditer(text))
@@ -195,4 +214,5 @@ def _clip(text: str, head: int, tail: int) -> str:
     data = text.encode()
     if len(data) <= head + tail:
         return text
-    return data[:head].decode(errors="ignore") + _CUT + data[-tail:].decode(errors="ignore")
+    cut = next(marker for least, marker in _CUTS if len(data) >= least)
+    return data[:head].decode(errors="ignore") + cut + data[-tail:].decode(errors="ignore")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,18 +48,35 @@ def trim(source: Path, texts: list[str], target: Path) -> NDArray[np.int64]:
     layout["model"]["vocab"] = [vocabulary[i] for i in kept] + [(piece, floor) for piece in _BYTES]
     layout["model"]["byte_fallback"] = True
     layout["truncation"] = layout["padding"] = None
+    layout["added_tokens"] = [t for t in layout["added_tokens"] if t["id"] < _SPECIAL]
     first = len(layout["model"]["vocab"])
-    layout["added_tokens"] = [t for t in layout["added_tokens"] if t["id"] < _SPECIAL] + [
-        {
-            "id": first + offset,
-            "content": marker,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": False,
-        }
-        for offset, marker in enumerate(MARKERS)
-    ]
+    layout["added_tokens"] += [_added(first + i, marker) for i, marker in enumerate(MARKERS)]
     target.write_text(json.dumps(layout, ensure_ascii=False), encoding="utf-8")
     return np.array(kept + [-1] * (len(_BYTES) + len(MARKERS)))
+
+
+def with_markers(layout: dict[str, Any]) -> int:
+    """Adds the markers that a tokenizer.json does not have yet; returns how many.
+
+    Any tokenizer of the `tokenizers` library will do; ids go on after its last one.
+    """
+    known = {token["content"] for token in layout["added_tokens"]}
+    vocabulary = layout["model"]["vocab"]
+    last = max(vocabulary.values()) if isinstance(vocabulary, dict) else len(vocabulary) - 1
+    last = max([last, *(token["id"] for token in layout["added_tokens"])])
+    missing = [marker for marker in MARKERS if marker not in known]
+    layout["added_tokens"] += [_added(last + 1 + i, m) for i, m in enumerate(missing)]
+    layout["truncation"] = layout["padding"] = None
+    return len(missing)
+
+
+def _added(identifier: int, marker: str) -> dict[str, Any]:
+    return {
+        "id": identifier,
+        "content": marker,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": False,
+    }

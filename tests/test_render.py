@@ -81,7 +81,7 @@ def test_an_envelope_around_hello_leaves_hello(message: str) -> None:
     ],
 )
 def test_text_that_only_resembles_an_envelope_is_kept(text: str) -> None:
-    assert said(text) == text
+    assert said(text) == text.lower()
 
 
 def test_messages_that_hold_only_an_envelope_are_not_turns() -> None:
@@ -170,11 +170,22 @@ def test_markers_that_a_user_types_are_defused() -> None:
 
 
 def test_a_long_message_keeps_its_head_and_its_tail() -> None:
-    text = said("HEAD " + "filler " * 5000 + "TAIL?")
-    assert text.startswith("HEAD")
-    assert text.endswith("TAIL?")
-    assert "<|cut|>" in text
+    text = said("head " + "filler " * 5000 + "tail?")
+    assert text.startswith("head")
+    assert text.endswith("tail?")
     assert len(text.encode()) <= 2010
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "marker"),
+    [(3, "<|cut|>"), (5, "<|cut4|>"), (9, "<|cut8|>"), (20, "<|cut16|>"), (40, "<|cut32|>")],
+)
+def test_what_was_cut_says_how_long_the_message_was(kilobytes: int, marker: str) -> None:
+    assert marker in said("x" * kilobytes * 1024)
+
+
+def test_casing_changes_nothing_but_signals_of_structure() -> None:
+    assert said("WRITE A Haiku About Rain") == said("write a haiku about rain")
 
 
 def test_a_cut_never_splits_a_character() -> None:

@@ -63,3 +63,24 @@ def test_every_candidate_shows_its_numbers(http: httpx.Client) -> None:
             "eligible",
             "excluded_by",
         } <= set(candidate)
+
+
+def test_a_pool_of_values_spends_what_a_solved_request_is_worth(http: httpx.Client) -> None:
+    def choice(mode: str) -> dict[str, object]:
+        body = {"model": f"auto:{mode}", "messages": HELLO, "hydra": {"pool": "valued"}}
+        found: dict[str, object] = http.post("/v1/route", json=body).json()
+        return found
+
+    lavish, thrifty = choice("peak"), choice("aggressive")
+    assert (lavish["rule"], lavish["value_usd"], lavish["threshold"]) == ("value", 1000, None)
+    assert (lavish["chosen"], thrifty["chosen"]) == ("large", "small")
+
+
+def test_who_gives_a_threshold_gets_the_threshold_rule(http: httpx.Client) -> None:
+    """Also where the pool's modes are dollars: a threshold of 5 is not five dollars."""
+    for pool in ("default", "valued"):
+        headers = {"x-hydra-threshold": "5", "x-hydra-pool": pool}
+        body = {"model": "auto:peak", "messages": HELLO}
+        dry = http.post("/v1/route", json=body, headers=headers).json()
+        assert (dry["rule"], dry["threshold"], dry["value_usd"]) == ("threshold", 5, None)
+        assert (dry["chosen"], dry["reason"]) == ("small", "cheapest_sufficient")

@@ -140,6 +140,7 @@ def _known(
         shortfalls=gaps,
         chances=rules.chances(gaps, curve.alpha, curve.beta),
         expected_cost_usd=np.broadcast_to(costs, table.solved.shape),
+        fold=np.zeros(len(table), np.int64),
         capabilities=capabilities,
         curve=curve,
     )

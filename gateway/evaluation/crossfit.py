@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.evaluation.fitting import Curve, fit
-from gateway.evaluation.outcomes import Floats, Table, digest, folds
+from gateway.evaluation.outcomes import Floats, Ints, Table, digest, folds
 from gateway.evaluation.rules import chances, shortfalls
 
 
@@ -28,12 +28,14 @@ class Scale:
 class Foreknowledge:
     """Per query and model (n, m): shortfall, chance of solving, expected dollars.
 
+    `fold` (n,) is the one that a query is in: what was learned is the same inside it.
     `capabilities` (m, K) and `curve` are means over the folds, for a reader.
     """
 
     shortfalls: Floats
     chances: Floats
     expected_cost_usd: Floats
+    fold: Ints
     capabilities: Floats
     curve: Curve
 
@@ -78,6 +80,7 @@ def foreknow(
         shortfalls=gaps,
         chances=chance,
         expected_cost_usd=costs,
+        fold=part,
         capabilities=np.mean(offered, axis=0),
         curve=_mean(curves) if fit_curve else scale.curve,
     )

@@ -1,8 +1,10 @@
 """An evaluation: both rules and what they must beat, measured on one table of outcomes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from gateway.evaluation import baselines, rules
 from gateway.evaluation.crossfit import Foreknowledge, Scale, foreknow, neighbours
@@ -107,7 +109,7 @@ def _foreknow(
     )
 
 
-def choose(known: Foreknowledge, rule: str, knobs: list[float]) -> Ints:
+def choose(known: Foreknowledge, rule: str, knobs: Sequence[float]) -> Ints:
     """The rule's choices under each setting of its knob, (n, G)."""
     if rule == "threshold":
         return rules.by_threshold(known.shortfalls, known.expected_cost_usd, knobs)
@@ -121,6 +123,31 @@ def grid(known: Foreknowledge, rule: str) -> list[float]:
     return rules.value_grid(known.chances, known.expected_cost_usd, GRID)
 
 
+def by_fold(known: Foreknowledge, rule: str) -> tuple[Ints, list[float]]:
+    """Choices (n, G) along the knob, each fold at its own settings, and their medians over folds.
+
+    The g-th setting of every fold spends the same share of what that fold expects to cost. One knob
+    for all would sort the folds by what was learned on their others: where those did well the fold
+    itself did worse, and a router that knows nothing would read a point or two below the hull.
+    """
+    chosen = np.zeros((len(known.fold), GRID), np.int64)
+    knobs = []
+    for fold in np.unique(known.fold):
+        rows = known.fold == fold
+        inside = replace(
+            known,
+            shortfalls=known.shortfalls[rows],
+            chances=known.chances[rows],
+            expected_cost_usd=known.expected_cost_usd[rows],
+            fold=known.fold[rows],
+        )
+        found = grid(inside, rule)
+        places = np.linspace(0, len(found) - 1, GRID).round().astype(int)  # settings may coincide
+        knobs.append([found[place] for place in places])
+        chosen[rows] = choose(inside, rule, knobs[-1])
+    return chosen, np.median(knobs, axis=0).tolist()
+
+
 def _frontiers(
     ruler: Ruler,
     values: Mapping[str, Foreknowledge],
@@ -129,18 +156,12 @@ def _frontiers(
     seed: int,
 ) -> dict[str, Frontier]:
     table, known = ruler.table, values["value"]
-    thresholds = grid(known, "threshold")
-    found = {
-        "threshold": ruler.frontier("threshold", choose(known, "threshold", thresholds), thresholds)
-    }
+    found = {"threshold": ruler.frontier("threshold", *by_fold(known, "threshold"))}
     for name, each in values.items():
-        knobs = grid(each, "value")
-        found[name] = ruler.frontier(name, choose(each, "value", knobs), knobs)
+        found[name] = ruler.frontier(name, *by_fold(each, "value"))
     nearby = neighbours(readings.states, table.texts, table.solved)
-    costs = known.expected_cost_usd
-    knobs = rules.value_grid(nearby, costs, GRID)
-    chosen = rules.by_value(nearby, 1 - nearby, costs, knobs)
-    found["k-NN"] = ruler.frontier("k-NN", chosen, knobs)
+    near = replace(known, chances=nearby, shortfalls=1 - nearby)
+    found["k-NN"] = ruler.frontier("k-NN", *by_fold(near, "value"))
     # Every other router is at its best on the models of the hull, between neighbours; the binary
     # one is what its name says: the cheapest or the strongest.
     ends = list(dict.fromkeys((ruler.cheapest, ruler.strongest)))
