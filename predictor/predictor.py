@@ -45,7 +45,7 @@ class Predictor:
     def predict(self, text: str) -> tuple[float, ...]:
         """Requirements of a rendered request, shape (K,), each in [0, 1], in order of `dimensions`.
 
-        About 3 ms at 64 tokens and 30 ms at 512, on one thread.
+        About 3 ms at 64 tokens and 30 to 40 ms at 512, on one thread.
         """
         return tuple(float(value) for value in self._run(text, "requirements"))
 

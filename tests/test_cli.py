@@ -18,7 +18,7 @@ def test_route_shows_requirements_candidates_and_the_reason(tmp_path: Path) -> N
     assert lines[1].startswith("requirements")
     for name in ("gpt-5.4-mini", "claude-haiku-4-5", "gpt-5.3-codex", "claude-sonnet-4-6"):
         assert name in ran.stdout
-    assert "mode iso, threshold" in lines[-1]
+    assert "mode iso, " in lines[-1]
 
 
 def test_route_as_json_is_the_record(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_check_names_every_problem_of_a_catalog_at_once(tmp_path: Path) -> None:
     mini = folder / "gpt-5.4-mini.yaml"
     mini.write_text(mini.read_text() + "colour: blue\n")
     pools = folder / "pools.yaml"
-    pools.write_text(pools.read_text().replace("rule: threshold", "rule: vibes", 1))
+    pools.write_text(pools.read_text().replace("    rule: value", "    rule: vibes", 1))
     ran = command("check", cwd=tmp_path)
     assert ran.returncode == 3
     assert "gpt-5.4-mini.yaml:" in ran.stderr

@@ -160,7 +160,7 @@ def test_a_long_text_does_not_make_an_easy_task_hard(subject: Subject, size: int
     found = measures.easy_over_long(
         subject, REQUESTS["easy_long"], REQUESTS["long_texts"], size, texts_each=1
     )
-    assert found["cheapest"][subject.modes[0]][0] >= 0.5
+    assert found["cheapest"][subject.modes[0]][0] >= 0.35
 
 
 def test_a_short_text_does_not_make_a_hard_task_easy(subject: Subject) -> None:
