@@ -79,11 +79,13 @@ def solve_curve(benchmarks: Sequence[Benchmark], ranges: Bands) -> tuple[float, 
         for b in benchmarks
     ]  # fmt: skip
     scores = [b.scores for b in benchmarks]
-    loss, alphas, beta = _fit(short, scores)
-    return float(np.mean(alphas)), beta, _fit(flat, scores)[0] - loss
+    loss, alphas, beta = fit_curves(short, scores)
+    return float(np.mean(alphas)), beta, fit_curves(flat, scores)[0] - loss
 
 
-def _fit(short: Sequence[Floats], scores: Sequence[Floats]) -> tuple[float, list[float], float]:
+def fit_curves(
+    short: Sequence[Floats], scores: Sequence[Floats]
+) -> tuple[float, list[float], float]:
     """Mean negative log-likelihood, each file's alpha, and beta >= 0: a logistic regression."""
     files = len(scores)
     values = np.zeros(files + 1)
@@ -133,7 +135,7 @@ def reliability(
         for side in (0, 1):
             other = [(s[h != side], b.scores[h != side])
                      for s, b, h in zip(short, group, half, strict=True)]  # fmt: skip
-            _, alphas, beta = _fit([s for s, _ in other], [y for _, y in other])
+            _, alphas, beta = fit_curves([s for s, _ in other], [y for _, y in other])
             for b, s, h, alpha in zip(group, short, half, alphas, strict=True):
                 scores = b.scores[h == side]
                 seen = ~np.isnan(scores)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from predictor.calibration import shortfalls
+from predictor.calibration import fit_curves, shortfalls
 from predictor.corpus import Outcome, is_held_out, read_outcomes
 from predictor.labels import score_matrix
 from predictor.predictor import SHIPPED, Predictor, load
@@ -65,19 +65,6 @@ def log_loss(chance: Floats, scores: Floats) -> float:
     return float(-np.mean(scores * np.log(chance) + (1 - scores) * np.log(1 - chance)))
 
 
-def fit_curve(short: Floats, scores: Floats) -> tuple[float, float]:
-    """alpha and beta of sigmoid(alpha - beta * short) by Newton steps, over all that was run."""
-    seen = ~np.isnan(scores)
-    design = np.stack([np.ones(seen.sum()), -short[seen]], axis=1)  # (o, 2)
-    values = np.array([1.0, 4.0])
-    for _ in range(30):
-        chance = 1 / (1 + np.exp(-design @ values))
-        gradient = design.T @ (chance - scores[seen]) + 1e-3 * values
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-3 * np.eye(2)
-        values -= np.clip(np.linalg.solve(curvature, gradient), -2, 2)
-    return float(values[0]), float(values[1])
-
-
 def held_out_models(
     predictor: Predictor, rows: Sequence[Outcome], capabilities: Mapping[str, Floats]
 ) -> dict[str, float]:
@@ -102,9 +89,8 @@ def held_out_models(
         foretold = (percent[left] - floor) / (ceiling - floor)
         guess = float(place[others].mean())
         errors.append((abs(foretold - place[left]), abs(guess - place[left])))
-        alpha, beta = fit_curve(
-            shortfalls(needed, offered[others], predictor.bands), outcomes[:, others]
-        )
+        short = shortfalls(needed, offered[others], predictor.bands)
+        _, (alpha,), beta = fit_curves([short], [outcomes[:, others]])
         row = []
         for where in (foretold, place[left], guess):
             own = offered[others].mean(0)  # what the score does not exercise: as others have it

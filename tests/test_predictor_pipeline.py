@@ -267,10 +267,11 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint(tmp_path: Path) -> N
     first = train(0.005, resume=False)
     learned = model.weight.item()
     model.reset_parameters()
+    train(0.0, resume=True)  # its time is spent: what comes back is the checkpoint
+    assert model.weight.item() == learned
     second = train(0.01, resume=True)
     assert second["steps"] > first["steps"]
     assert second["seconds"] >= first["seconds"]
-    assert abs(model(torch.ones(1, 1)).item() - 3) <= abs(learned - 3) + 3
 
 
 def test_typos_keep_numbers() -> None:
