@@ -10,33 +10,38 @@ from collections.abc import AsyncIterator, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 import predictor
-from gateway import endpoints, health, log_endpoints
+from gateway import endpoints, health, log_endpoints, openapi, protocols, request_ids
 from gateway.decision_log import DecisionLog, LogUnavailable
-from gateway.endpoints import State
+from gateway.endpoints import State, error_answer
 from gateway.errors import (
     GatewayError,
     MethodNotAllowed,
     NotFound,
     SettingsError,
     Unavailable,
-    to_openai_body,
 )
 from gateway.intake import DEFAULT_POOL, Intake
 from gateway.live_catalog import LiveCatalog
 from gateway.prediction import Prediction
 from gateway.predictor_facts import facts
+from gateway.request_ids import RequestIds
 from gateway.settings import Settings
 from gateway.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 
 ROUTES = [
-    Route("/v1/chat/completions", endpoints.chat_completions, methods=["POST"]),
+    *(
+        Route(protocol.path, endpoints.serving(protocol), methods=["POST"])
+        for protocol in protocols.SERVED
+    ),
+    Route("/v1/messages/count_tokens", endpoints.count_tokens, methods=["POST"]),
     Route("/v1/route", endpoints.route, methods=["POST"]),
     Route("/v1/models", endpoints.models, methods=["GET"]),
     Route("/v1/models/{id:path}", endpoints.model, methods=["GET"]),
@@ -45,6 +50,7 @@ ROUTES = [
     Route("/v1/costs", log_endpoints.costs, methods=["GET"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
+    Route("/openapi.json", openapi.openapi, methods=["GET"]),
 ]
 
 
@@ -74,11 +80,21 @@ def create_app(
             usable_without_keys=demo_base is not None,
         )
         prediction = Prediction(model, timeout_ms=settings.predictor_timeout_ms)
-        async with DecisionLog.open(data_dir=settings.data_dir, redis_url=redis_url) as log:
+        async with (
+            contextlib.AsyncExitStack() as stack,
+            DecisionLog.open(data_dir=settings.data_dir, redis_url=redis_url) as log,
+        ):
             watching = asyncio.create_task(catalog.watch())
             gc.collect()
             gc.freeze()  # a full collection with litellm loaded stops the world for 0.2 s
             try:
+                upstream = Upstream(
+                    providers,
+                    timeout_s=settings.upstream_timeout_s,
+                    demo_base=demo_base,
+                    slow_only=settings.upstream == "litellm",
+                )
+                stack.push_async_callback(upstream.close)
                 yield State(
                     settings=settings,
                     catalog=catalog,
@@ -88,9 +104,7 @@ def create_app(
                         default_pool=settings.pool or DEFAULT_POOL,
                         log_content=settings.log_content,
                     ),
-                    upstream=Upstream(
-                        providers, timeout_s=settings.upstream_timeout_s, demo_base=demo_base
-                    ),
+                    upstream=upstream,
                     log=log,
                     started_at=int(time.time()),
                 )
@@ -101,6 +115,7 @@ def create_app(
     return Starlette(
         routes=ROUTES,
         lifespan=lifespan,
+        middleware=[Middleware(RequestIds)],
         exception_handlers={
             GatewayError: _on_gateway_error,
             LogUnavailable: _on_log_unavailable,
@@ -110,19 +125,13 @@ def create_app(
     )
 
 
-def _answer(error: GatewayError) -> Response:
-    return JSONResponse(
-        to_openai_body(error), status_code=error.status, headers=dict(error.headers)
-    )
-
-
 async def _on_gateway_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, GatewayError)  # Starlette looks handlers up by class
-    return _answer(exc)
+    return error_answer(request, exc)
 
 
 async def _on_log_unavailable(request: Request, exc: Exception) -> Response:
-    return _answer(Unavailable(str(exc), code="log_unavailable"))
+    return error_answer(request, Unavailable(str(exc), code="log_unavailable"))
 
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:
@@ -131,10 +140,13 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
     where = f"{request.method} {request.url.path}"
     if exc.status_code == 405:
         allowed = (exc.headers or {}).get("Allow", "")
-        return _answer(MethodNotAllowed(f"{where}: this path takes {allowed}"))
-    return _answer(NotFound(f"{where}: there is no such path", code="unknown_url"))
+        error = MethodNotAllowed(f"{where}: this path takes {allowed}")
+        return error_answer(request, error, {"allow": allowed})
+    return error_answer(request, NotFound(f"{where}: there is no such path", code="unknown_url"))
 
 
 async def _on_surprise(request: Request, exc: Exception) -> Response:
     logger.error("unexpected error at %s", request.url.path, exc_info=exc)
-    return _answer(GatewayError("the gateway failed; its log has the details", code="internal"))
+    error = GatewayError("the gateway failed; its log has the details", code="internal")
+    # This handler runs outside the middleware that names the others' answers.
+    return error_answer(request, error, {"x-request-id": request_ids.of(request.scope)})

@@ -169,7 +169,7 @@ def _route(options: argparse.Namespace) -> int:
         default_pool=planned.settings.pool or DEFAULT_POOL,
     )
     chat = parse(json.dumps(body).encode(), {})
-    routed = asyncio.run(intake.decide(chat, key_id=None, endpoint="/v1/chat/completions"))
+    routed = asyncio.run(intake.decide(chat, key_id=None))
     prediction.close()
     entry = record(routed.decision, routed.circumstances)
     if options.json:

@@ -191,6 +191,7 @@ class Circumstances:
     prompt_sha256: str
     predictor_ms: float | None
     router_ms: float
+    request_id: str | None = None  # the caller's x-request-id, or the one we gave; served only
     content: Mapping[str, object] | None = None  # only with HYDRA_LOG_CONTENT=true
 
     def to_dict(self) -> dict[str, object]:
@@ -212,6 +213,8 @@ class Circumstances:
             "predictor_ms": _rounded(self.predictor_ms, 3),
             "router_ms": _rounded(self.router_ms, 3),
         }
+        if self.request_id is not None:
+            entry["request_id"] = self.request_id
         if self.content is not None:
             entry["content"] = self.content
         return entry

@@ -37,6 +37,8 @@ class Demands:
     max_output_tokens: int | None = None
     features: frozenset[str] = frozenset()
     choices: int = 1  # the request's `n`
+    # The wire that alone can serve the request, and the field that says so.
+    native: tuple[str, str] | None = None
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -44,6 +46,7 @@ class Demands:
             "max_output_tokens": self.max_output_tokens,
             "features": sorted(self.features),
             "choices": self.choices,
+            "native": None if self.native is None else self.native[1],
         }
 
 

@@ -1,33 +1,36 @@
-"""The endpoints that route: chat completions, its dry run, and the models there are.
+"""The endpoints that serve: one for each protocol, the dry run, and the models there are.
 
 Each is short: every step of a request is visible here and done elsewhere.
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Final, TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, TypedDict, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from gateway import keys, money, request
+from gateway import keys, money, protocols, request, request_ids
 from gateway.catalog import Catalog
-from gateway.decision import record
+from gateway.decision import record, timestamp
 from gateway.decision_log import DecisionLog
-from gateway.errors import BodyTooLarge, GatewayError, NotFound, to_openai_body
+from gateway.errors import BodyTooLarge, GatewayError, NotFound
 from gateway.exchange import Exchange
 from gateway.intake import Intake, Routed
 from gateway.keys import ApiKey
 from gateway.live_catalog import LiveCatalog
 from gateway.profile import Profile
+from gateway.protocols import ClientProtocol
 from gateway.request import AUTO
 from gateway.settings import Settings
 from gateway.streaming import SILENCE_S, StreamedAnswer, close
 from gateway.upstream import Upstream
 
 T = TypeVar("T")
+Endpoint = Callable[[Request[Any]], Awaitable[Response]]
 
-CHAT: Final = "/v1/chat/completions"
 _CLIENT_CLOSED_REQUEST: Final = 499  # nginx's; nobody is there to read it
 _DISCARD_AT_MOST: Final = 8  # times the body limit: read on, so that the client hears the 413
 
@@ -43,27 +46,55 @@ class State(TypedDict):
     started_at: int
 
 
-async def chat_completions(http: Request[State]) -> Response:
-    """POST /v1/chat/completions: read, predict, decide, forward, record."""
-    routed = await _routed(http)
-    exchange = Exchange(routed, http.state["upstream"], http.state["log"])
-    try:
-        return await (_streamed if routed.chat.stream else _answered)(http, exchange)
-    except ClientDisconnect:
-        exchange.finish("aborted", disconnected=True)
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    except GatewayError as exc:
-        exchange.finish("error", error=exc.message)
-        headers = {**exc.headers, **_decision_headers(exchange)}
-        return JSONResponse(to_openai_body(exc), status_code=exc.status, headers=headers)
-    except BaseException as exc:
-        exchange.finish("aborted", error=f"the gateway stopped: {type(exc).__name__}")
-        raise
+def serving(protocol: ClientProtocol) -> Endpoint:
+    """The endpoint of a protocol: read, predict, decide, forward, record."""
+
+    async def endpoint(http: Request[State]) -> Response:
+        routed = await _routed(http, protocol)
+        exchange = Exchange(routed, http.state["upstream"], http.state["log"])
+        try:
+            return await (_streamed if routed.request.stream else _answered)(http, exchange)
+        except ClientDisconnect:
+            exchange.finish("aborted", disconnected=True)
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except GatewayError as exc:
+            exchange.finish("error", error=exc.message)
+            return error_answer(http, exc, _decision_headers(exchange))
+        except BaseException as exc:
+            exchange.finish("aborted", error=f"the gateway stopped: {type(exc).__name__}")
+            raise
+
+    endpoint.__name__ = f"serve_{protocol.wire}"
+    return endpoint
+
+
+def error_answer(
+    http: Request[Any], error: GatewayError, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An error in the shape of the protocol that the path belongs to."""
+    protocol = protocols.of_path(http.url.path)
+    body = protocol.error_body(error, request_ids.of(http.scope))
+    return JSONResponse(
+        body, status_code=error.status, headers={**error.headers, **(headers or {})}
+    )
+
+
+async def count_tokens(http: Request[State]) -> Response:
+    """POST /v1/messages/count_tokens: the provider's count where it has one, else our estimate."""
+    authenticated(http)
+    counted = request.parse(await _body(http), http.headers, protocols.COUNTING)
+    if not counted.is_routed:
+        upstream = http.state["upstream"]
+        profile = http.state["intake"].named(counted.model)
+        call = upstream.prepare(profile, counted)
+        if not call.is_translated:
+            return Response(await upstream.count_tokens(call), media_type="application/json")
+    return JSONResponse({"input_tokens": counted.demands.prompt_tokens})
 
 
 async def route(http: Request[State]) -> Response:
     """POST /v1/route: the whole decision for a chat body; no model is called, nothing logged."""
-    routed = await _routed(http)
+    routed = await _routed(http, protocols.CHAT, is_served=False)
     return JSONResponse(record(routed.decision, routed.circumstances))
 
 
@@ -71,7 +102,10 @@ async def models(http: Request[State]) -> Response:
     """GET /v1/models: auto, its modes, and the profiles that can be used here."""
     authenticated(http)
     data = _models(http.state["catalog"].current, http.state)
-    return JSONResponse({"object": "list", "data": data, "has_more": False, "next_cursor": None})
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]}  # as Anthropic's clients page
+    return JSONResponse(
+        {"object": "list", "data": data, "has_more": False, "next_cursor": None, **ends}
+    )
 
 
 async def model(http: Request[State]) -> Response:
@@ -89,27 +123,32 @@ def authenticated(http: Request[State]) -> ApiKey | None:
     return keys.authenticate(http.headers, http.state["settings"].keys)
 
 
-async def _routed(http: Request[State]) -> Routed:
+async def _routed(
+    http: Request[State], protocol: ClientProtocol, *, is_served: bool = True
+) -> Routed:
     key = authenticated(http)
-    raw = await _body(http, http.state["settings"].max_body_mib * 2**20)
-    chat = request.parse(raw, http.headers)
+    parsed = request.parse(await _body(http), http.headers, protocol)
     return await http.state["intake"].decide(
-        chat, key_id=None if key is None else key.id, endpoint=CHAT
+        parsed,
+        key_id=None if key is None else key.id,
+        request_id=request_ids.of(http.scope) if is_served else None,
     )
 
 
 async def _answered(http: Request[State], exchange: Exchange) -> Response:
     working = asyncio.ensure_future(exchange.complete())
     await _unless_client_leaves(http, working)
-    body = working.result().body
-    if exchange.routed.chat.controls.explain:
-        body["hydra"] = exchange.record
+    answer = working.result()
     headers = _decision_headers(exchange)
     if exchange.cost is not None:
         for name, usd in (("cost", exchange.cost.usd), ("savings", exchange.cost.savings_usd)):
             if usd is not None:  # unknown money has no header, never a zero
                 headers[f"x-hydra-{name}-usd"] = str(money.to_text(usd))
-    return JSONResponse(body, headers=headers)
+    if exchange.routed.request.controls.explain:
+        return JSONResponse({**answer.body, "hydra": exchange.record}, headers=headers)
+    if answer.raw is None:
+        return JSONResponse(answer.body, headers=headers)
+    return Response(answer.raw, media_type="application/json", headers=headers)
 
 
 async def _streamed(http: Request[State], exchange: Exchange) -> Response:
@@ -117,7 +156,9 @@ async def _streamed(http: Request[State], exchange: Exchange) -> Response:
     if await _unless_client_leaves(http, opening, timeout_s=SILENCE_S):
         opening.result()  # a provider's refusal before the first event keeps its status
     exchange.commit()
-    return StreamedAnswer(exchange, opening, _decision_headers(exchange))
+    return StreamedAnswer(
+        exchange, opening, _decision_headers(exchange), request_ids.of(http.scope)
+    )
 
 
 async def _unless_client_leaves(
@@ -147,8 +188,9 @@ async def _disconnected(http: Request[State]) -> None:
         pass
 
 
-async def _body(http: Request[State], limit: int) -> bytes:
+async def _body(http: Request[State]) -> bytes:
     """The whole body. Raises BodyTooLarge after reading on, so that the client hears of it."""
+    limit = http.state["settings"].max_body_mib * 2**20
     pieces: list[bytes] = []
     size = 0
     async for piece in http.stream():
@@ -178,6 +220,8 @@ def _decision_headers(exchange: Exchange) -> dict[str, str]:
         headers["x-hydra-shortfall"] = f"{shortfall:.4f}"
     if decision.threshold is not None:
         headers["x-hydra-threshold"] = f"{decision.threshold:g}"
+    if exchange.dropped:
+        headers["x-hydra-dropped-params"] = ",".join(exchange.dropped)
     if decision.requirements is not None:
         pairs = zip(decision.dimensions, decision.requirements, strict=True)
         headers["x-hydra-requirements"] = ",".join(f"{name}={value:.2f}" for name, value in pairs)
@@ -191,14 +235,43 @@ def _models(catalog: Catalog, state: State) -> list[Mapping[str, object]]:
     created = state["started_at"]
     return [
         *(_entry(name, "hydra", created) for name in names),
-        *(_entry(profile.name, _owner(profile), created) for profile in own),
+        *(
+            {**_entry(profile.name, profile.provider, created), "hydra": _facts(profile)}
+            for profile in own
+        ),
     ]
 
 
 def _entry(name: str, owner: str, created: int) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+    """A model as OpenAI's clients list it, and with what Anthropic's read beside it."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": owner,
+        "type": "model",
+        "display_name": name,
+        "created_at": timestamp(datetime.fromtimestamp(created, UTC)),
+    }
 
 
-def _owner(profile: Profile) -> str:
-    provider, separator, _ = profile.litellm_model.partition("/")
-    return provider if separator else "openai"
+def _facts(profile: Profile) -> dict[str, object]:
+    """What a client may want to know of a profile: limits in tokens, features, list prices."""
+    price = profile.price
+    return {
+        "context_tokens": profile.limits.context_tokens,
+        "output_tokens": profile.limits.output_tokens,
+        "features": sorted(profile.features),
+        "price": None
+        if price is None
+        else {
+            "input_usd_per_mtok": money.to_text(price.input_usd_per_mtok),
+            "output_usd_per_mtok": money.to_text(price.output_usd_per_mtok),
+            "cached_input_usd_per_mtok": _dollars(price.cached_input_usd_per_mtok),
+            "cache_write_usd_per_mtok": _dollars(price.cache_write_usd_per_mtok),
+        },
+    }
+
+
+def _dollars(usd: Decimal | None) -> str | None:
+    return None if usd is None else money.to_text(usd)

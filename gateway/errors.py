@@ -136,6 +136,36 @@ class CatalogError(ConfigError):
     pass
 
 
+_ANTHROPIC_TYPES: Mapping[int, str] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def to_anthropic_body(error: GatewayError, request_id: str) -> dict[str, object]:
+    """The body that Anthropic's SDKs parse; its types say less than ours, so the message says all.
+
+    >>> to_anthropic_body(InvalidRequest("no"), "req_1")["error"]
+    {'type': 'invalid_request_error', 'message': 'no'}
+    """
+    kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+    return {
+        "type": "error",
+        "error": {"type": kind, "message": error.message},
+        "request_id": request_id,
+    }
+
+
 def to_openai_body(error: GatewayError) -> dict[str, object]:
     """The body that OpenAI's SDKs parse.
 

@@ -6,8 +6,8 @@ an answer, an error, a broken stream, a client that went away.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gateway import costing, decision, demands, routing
@@ -16,7 +16,8 @@ from gateway.decision_log import DecisionLog
 from gateway.errors import UpstreamError
 from gateway.intake import Routed
 from gateway.profile import Profile
-from gateway.upstream import Answer, Chunk, Upstream
+from gateway.upstream import Answer, Batch, Call, Upstream
+from gateway.wires import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ T = TypeVar("T")
 class OpenedStream:
     """A stream whose first event has arrived (None: it was empty)."""
 
-    first: Chunk | None
-    rest: AsyncIterator[Chunk]
+    first: Batch | None
+    rest: AsyncGenerator[Batch, None]
 
 
 class Exchange:
@@ -39,15 +40,16 @@ class Exchange:
         self.serving: Profile = routed.profiles[routed.decision.chosen]
         self.record: dict[str, object] = decision.record(routed.decision, routed.circumstances)
         self.cost: Cost | None = None
+        self.dropped: tuple[str, ...] = ()  # parameters that the serving provider can't take
         self._upstream = upstream
         self._log = log
         self._attempts: list[Attempt] = []
         self._served_by: Profile | None = None
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
-        self._text_bytes = 0
+        self._meter: Meter | None = None
         self._ttft_ms: float | None = None
-        self._may_fall_back = routed.chat.is_routed
+        self._may_fall_back = routed.request.is_routed
         self._finished = False
         self._started = time.perf_counter()
         # Raises LogUnavailable: a request that can't be recorded is not sent to anyone.
@@ -68,37 +70,31 @@ class Exchange:
 
     async def complete(self) -> Answer:
         """The whole answer of the first candidate that gives one."""
-        answer = await self._first_to_answer(
-            lambda profile: self._upstream.complete(
-                profile, self.routed.chat.body, routed=self.routed.chat.is_routed
-            )
-        )
+        answer = await self._first_to_answer(self._upstream.complete)
         self._usage, self._finish_reason = answer.usage, answer.finish_reason
-        self.finish("ok", answer=answer.body.get("choices"))
+        self.finish("ok", answer=answer.body.get(self.routed.request.protocol.content))
         return answer
 
     async def open_stream(self) -> OpenedStream:
         """The stream of the first candidate that sends an event."""
         return await self._first_to_answer(self._open)
 
-    async def _open(self, profile: Profile) -> OpenedStream:
-        events = self._upstream.stream(
-            profile, self.routed.chat.body, routed=self.routed.chat.is_routed
-        )
-        return OpenedStream(await anext(events, None), events)
+    async def _open(self, call: Call) -> OpenedStream:
+        batches = self._upstream.stream(call)
+        return OpenedStream(await anext(batches, None), batches)
 
-    def saw(self, chunk: Chunk) -> None:
-        """Keep what pricing needs of an event that passes."""
-        self._usage = chunk.usage or self._usage
-        self._finish_reason = chunk.finish_reason or self._finish_reason
-        self._text_bytes += chunk.text_bytes
+    def saw(self, batch: Batch) -> None:
+        """Keep what pricing needs of the events that pass."""
+        self._meter = batch.meter
 
-    async def _first_to_answer(self, call: Callable[[Profile], Awaitable[T]]) -> T:
+    async def _first_to_answer(self, send: Callable[[Call], Awaitable[T]]) -> T:
         failed: dict[str, str] = {}
         while True:
             started = time.perf_counter()
+            call = self._upstream.prepare(self.serving, self.routed.request)
+            self.dropped = call.dropped
             try:
-                answer = await call(self.serving)
+                answer = await send(call)
             except UpstreamError as exc:
                 self._attempted(exc.provider_status, exc.message, started)
                 failed[self.serving.name] = f"failed upstream: {exc.provider_status or 'no answer'}"
@@ -120,7 +116,7 @@ class Exchange:
         try:
             again = routing.decide(
                 routed.decision.requirements,
-                routed.chat.demands,
+                routed.request.demands,
                 routed.pool,
                 routed.threshold,
                 vetoes=failed,
@@ -147,6 +143,8 @@ class Exchange:
         if self._finished:
             return
         self._finished = True
+        if self._meter is not None:
+            self._usage, self._finish_reason = self._meter.usage, self._meter.finish_reason
         self.cost = self._settled(status)
         outcome = Outcome(
             status=status,
@@ -188,8 +186,12 @@ class Exchange:
         if self._usage is None and status != "ok":
             # Providers bill what they generated before the stream broke or the client left.
             is_estimate = True
-            self._usage = Usage(
-                prompt=self.routed.chat.demands.prompt_tokens,
-                completion=demands.tokens_in(self._text_bytes),
-            )
+            self._usage = self._estimated()
         return costing.settle(self._usage, self._served_by, baseline, is_estimate=is_estimate)
+
+    def _estimated(self) -> Usage:
+        """The usage of a stream that ended before its count came."""
+        said = None if self._meter is None else self._meter.prompt
+        text_bytes = 0 if self._meter is None else self._meter.text_bytes
+        prompt = said or Usage(prompt=self.routed.request.demands.prompt_tokens)
+        return replace(prompt, completion=demands.tokens_in(text_bytes))

@@ -17,7 +17,7 @@ from gateway.errors import InvalidRequest, NoEligibleModel, NotFound
 from gateway.identifiers import new_id
 from gateway.prediction import Prediction
 from gateway.profile import Pool, Profile
-from gateway.request import AUTO, ChatRequest
+from gateway.request import AUTO, ModelRequest
 from predictor.render import render
 
 DEFAULT_POOL: Final = "default"
@@ -27,7 +27,7 @@ DEFAULT_POOL: Final = "default"
 class Routed:
     """A request with its decision, and what dispatching and pricing it needs."""
 
-    chat: ChatRequest
+    request: ModelRequest
     decision: Decision
     circumstances: Circumstances
     pool: Pool
@@ -56,48 +56,51 @@ class Intake:
         self._default_pool = default_pool
         self._log_content = log_content
 
-    async def decide(self, chat: ChatRequest, *, key_id: str | None, endpoint: str) -> Routed:
+    async def decide(
+        self, request: ModelRequest, *, key_id: str | None, request_id: str | None = None
+    ) -> Routed:
         """Raises NotFound (pool, model), InvalidRequest (mode) or NoEligibleModel."""
         started = time.perf_counter()
         catalog = self._catalog()
-        pool = self.pool(chat.controls.pool)
-        text = render(chat.messages)
+        pool = self.pool(request.controls.pool)
+        text = render(request.messages)
         mode: str | None = None
         predictor_ms: float | None = None
-        if chat.is_routed:
-            pool, mode, threshold = _knob(chat, pool)
+        if request.is_routed:
+            pool, mode, threshold = _knob(request, pool)
             predicting = time.perf_counter()
             requirements = await self._prediction.requirements(text)
             predictor_ms = (time.perf_counter() - predicting) * 1000
             try:
-                decision = routing.decide(requirements, chat.demands, pool, threshold)
+                decision = routing.decide(requirements, request.demands, pool, threshold)
             except NoEligibleProfile as exc:
                 raise NoEligibleModel(self._explained(exc, pool), param="model") from exc
             profiles = {profile.name: profile for profile in pool.profiles}
         else:
-            profile = self._named(chat.model)
-            decision = routing.pinned(profile, chat.demands, pool)
+            profile = self.named(request.model)
+            decision = routing.pinned(profile, request.demands, pool)
             profiles = {profile.name: profile}
         circumstances = Circumstances(
             id=new_id(),
             at=datetime.now(UTC),
             key_id=key_id,
-            session=chat.controls.session,
-            endpoint=endpoint,
+            session=request.controls.session,
+            endpoint=request.protocol.path,
+            request_id=request_id,
             mode=mode,
-            model_requested=str(chat.body.get("model")),
-            stream=chat.stream,
-            tags=chat.controls.tags,
+            model_requested=str(request.body.get("model")),
+            stream=request.stream,
+            tags=request.controls.tags,
             catalog_sha=catalog.sha,
             predictor_sha=self._prediction.predictor.sha256[:16],
-            prompt_chars=chat.prompt_chars,
+            prompt_chars=request.prompt_chars,
             prompt_sha256=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
             predictor_ms=predictor_ms,
             router_ms=(time.perf_counter() - started) * 1000,
-            content={"messages": chat.messages} if self._log_content else None,
+            content={"messages": request.messages} if self._log_content else None,
         )
         return Routed(
-            chat=chat,
+            request=request,
             decision=decision,
             circumstances=circumstances,
             pool=pool,
@@ -122,7 +125,7 @@ class Intake:
             )
         return pools[wanted]
 
-    def _named(self, name: str) -> Profile:
+    def named(self, name: str) -> Profile:
         """The profile a caller pinned, of any pool. Raises NotFound."""
         catalog = self._catalog()
         if not catalog.is_usable(name):
@@ -145,14 +148,14 @@ class Intake:
         return f"no profile of pool '{pool.name}' can be used here ({reasons})"
 
 
-def _knob(chat: ChatRequest, pool: Pool) -> tuple[Pool, str | None, float]:
+def _knob(request: ModelRequest, pool: Pool) -> tuple[Pool, str | None, float]:
     """The pool, the mode's name (None when the caller gave a number) and the number to decide with.
 
     Who gives a threshold asks for the threshold rule, also where the pool's modes are values.
     """
-    if chat.controls.threshold is not None:
-        return replace(pool, rule="threshold"), None, chat.controls.threshold
-    mode = chat.controls.mode or pool.default_mode
+    if request.controls.threshold is not None:
+        return replace(pool, rule="threshold"), None, request.controls.threshold
+    mode = request.controls.mode or pool.default_mode
     if mode not in pool.modes:
         raise InvalidRequest(
             f"pool '{pool.name}' has no mode '{mode}': it has {', '.join(pool.modes)}",

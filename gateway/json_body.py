@@ -17,7 +17,7 @@ _SHOWN_CHARS: Final = 60  # of a wrong value, in the message that refuses it
 def parse(raw: bytes) -> dict[str, object]:
     """Raises InvalidRequest."""
     if not raw:
-        raise InvalidRequest("the body is empty: send a JSON object with 'model' and 'messages'")
+        raise InvalidRequest("the body is empty: send a JSON object")
     try:
         text = raw.decode("utf-8-sig")
         body = json.loads(text, parse_constant=_no_constant, parse_float=_finite)

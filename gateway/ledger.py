@@ -28,7 +28,9 @@ HASHES_AT_ONCE: Final = 100
 # ours. So an entry is never much older than its record.
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
-_CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}")
+_CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}-[0-9]{1,18}")  # Redis' ids are 64 bits twice
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 9998  # hours and days after it must exist, too
 
 
 class LogUnavailable(Exception):
@@ -172,11 +174,14 @@ def parse_time(name: str, value: datetime | str | float) -> datetime:
             moment = datetime.fromtimestamp(float(value), UTC)
         else:
             moment = datetime.fromisoformat(value)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            raise ValueError("no request was served then")
     except (ValueError, OverflowError, OSError):
         raise ValueError(
             f"{name}: expected an ISO 8601 time or Unix seconds, got '{str(value)[:40]}'"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    return moment
 
 
 async def _answer(waiting: Any) -> Any:

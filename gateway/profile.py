@@ -13,6 +13,7 @@ from typing import Final
 MODES: Final = ("peak", "iso", "aggressive")
 RULES: Final = ("threshold", "value")
 SCALES: Final = ("reference", "pool")
+WIRES: Final = ("chat", "responses", "messages")
 
 # What a request can demand of a model; each is a gate. The others only inform.
 GATED_FEATURES: Final = (
@@ -76,6 +77,24 @@ class Profile:
     api_base: str | None = None
     params: Mapping[str, object] = field(default_factory=dict)
     litellm_params: Mapping[str, object] = field(default_factory=dict)
+    wire: str | None = None  # the protocol of its server; None: what its provider is known for
+
+    @property
+    def provider(self) -> str:
+        """The part of `provider/model`; a bare name is OpenAI's."""
+        provider, separator, _ = self.litellm_model.partition("/")
+        return provider if separator else "openai"
+
+    @property
+    def speaks(self) -> frozenset[str]:
+        """The protocols that its server takes as they are."""
+        if self.wire is not None:
+            return frozenset({self.wire})
+        if self.provider == "anthropic":
+            return frozenset({"messages"})
+        if self.provider == "openai" and self.api_base is None:
+            return frozenset({"chat", "responses"})
+        return frozenset({"chat"})
 
     @property
     def mean_capability(self) -> float:

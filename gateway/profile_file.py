@@ -15,6 +15,7 @@ from gateway import anchors, bundled_prices, yaml_fields
 from gateway.profile import (
     DEFAULT_EXPECTED_OUTPUT_TOKENS,
     FEATURES,
+    WIRES,
     Benchmark,
     Dimension,
     Limits,
@@ -63,6 +64,9 @@ def read(
     features = frozenset(fields.texts("features"))
     for feature in sorted(features - set(FEATURES)):
         fields.reject("features", f"unknown feature '{feature}'; known are {', '.join(FEATURES)}")
+    wire = fields.text("wire")
+    if wire is not None and wire not in WIRES:
+        fields.reject("wire", f"expected one of {', '.join(WIRES)}, got '{wire}'")
     expected = fields.integer("expected_output_tokens", low=1)
     draft = Profile(
         name=name or "",
@@ -77,6 +81,7 @@ def read(
         api_base=fields.text("api_base"),
         params=fields.plain("params"),
         litellm_params=fields.plain("litellm_params"),
+        wire=wire,
     )
     fields.close()
     return Draft(draft, found) if name and model else None

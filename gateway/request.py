@@ -1,19 +1,20 @@
-"""The few fields of a chat request that routing needs; the body itself passes on untouched.
+"""The few fields of a request that routing needs; the body itself passes on untouched.
 
 Pure: bytes and headers in, values out. Nothing here knows profiles or providers, and a parameter
 that we do not know is not our business: it is forwarded.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway import controls, demands, json_body
+from gateway import controls, demands, json_body, protocols
 from gateway.controls import Controls
 from gateway.demands import Demands
 from gateway.errors import InvalidRequest, NotFound
 from gateway.json_body import kind
 from gateway.profile import MODES
+from gateway.protocols import ClientProtocol
 
 AUTO: Final = "auto"
 
@@ -21,10 +22,15 @@ _MAX_MODEL_CHARS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
-    """A parsed chat request. `body` goes upstream: without `hydra`, `model` still the caller's."""
+class ModelRequest:
+    """A parsed request. `body` is the client's, without `hydra`, `model` still the caller's; `chat`
+    is the same as a chat body, for servers that speak no other protocol.
+    """
 
+    protocol: ClientProtocol
     body: Mapping[str, object]
+    chat: Mapping[str, object]
+    passed_on: Mapping[str, str]  # headers that belong to the protocol
     model: str
     messages: Sequence[Mapping[str, object]]
     stream: bool
@@ -39,8 +45,10 @@ class ChatRequest:
         return self.model == AUTO
 
 
-def parse(raw: bytes, headers: Mapping[str, str]) -> ChatRequest:
-    """Read a chat completions body. Raises InvalidRequest, or NotFound for a mode."""
+def parse(
+    raw: bytes, headers: Mapping[str, str], protocol: ClientProtocol = protocols.CHAT
+) -> ModelRequest:
+    """Read a body of the protocol. Raises InvalidRequest, or NotFound for a mode."""
     body = json_body.parse(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:
@@ -52,26 +60,39 @@ def parse(raw: bytes, headers: Mapping[str, str]) -> ChatRequest:
         raise InvalidRequest(
             f"'model' must have at most {_MAX_MODEL_CHARS} characters", param="model"
         )
-    messages = _messages(body.get("messages"))
+    hydra = body.pop("hydra", None)
+    chat = protocol.to_chat(body)
+    native = protocol.native_only(body)
+    messages = _messages(chat.get("messages"), may_be_empty=native is not None)
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise InvalidRequest("'stream' must be true or false", param="stream")
     base, suffix_mode = _split_model(model)
-    hydra = body.pop("hydra", None)
-    return ChatRequest(
+    if base == AUTO and not protocol.is_routable:
+        raise InvalidRequest(
+            f"{protocol.path} is not routed: name a profile as 'model'", param="model"
+        )
+    demanded = demands.of(chat, messages)
+    if native is not None:
+        demanded = replace(demanded, native=(protocol.wire, native))
+    return ModelRequest(
+        protocol=protocol,
         body=body,
+        chat=chat,
+        passed_on={name: headers[name] for name in protocol.passed_on if name in headers},
         model=base,
         messages=messages,
-        stream=bool(stream),
+        stream=bool(stream) and protocol.is_streamed,
         wants_usage=_wants_usage(body),
         controls=controls.of(headers, hydra, suffix_mode, _client_session(body)),
-        demands=demands.of(body, messages),
+        demands=demanded,
         prompt_chars=demands.characters(messages),
     )
 
 
-def _messages(value: object) -> Sequence[Mapping[str, object]]:
-    if not isinstance(value, list) or not value:
+def _messages(value: object, *, may_be_empty: bool) -> Sequence[Mapping[str, object]]:
+    """The checked messages. Those of a conversation that the server keeps are not here."""
+    if not isinstance(value, list) or not (value or may_be_empty):
         raise InvalidRequest("'messages' must be a non-empty array of messages", param="messages")
     for index, message in enumerate(value):
         where = f"messages[{index}]"

@@ -44,6 +44,9 @@ def shortfall(
 
 def excluded_by(profile: Profile, demands: Demands) -> str | None:
     """The first hard gate that removes the profile, in words, or None. Vetoes, never weights."""
+    if demands.native is not None and demands.native[0] not in profile.speaks:
+        wire, words = demands.native
+        return f"{words}: only a server of the {wire} protocol takes it"
     limits = profile.limits
     output_tokens = demands.max_output_tokens or 0
     if limits.output_tokens is not None and output_tokens > limits.output_tokens:

@@ -38,6 +38,15 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected one of {', '.join(words)}, got '{text}'")
+        return text
+
+    return parse
+
+
 def _boolean(text: str) -> bool:
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in words:
@@ -118,6 +127,13 @@ SETTINGS: Final = (
         "Longest wait for a prediction; then the pool's fallback profile answers.",
     ),
     Setting(
+        "upstream",
+        "auto",
+        _one_of("auto", "litellm"),
+        "Who moves the bytes: `auto`, our own client where the provider's wire is the client's or"
+        " OpenAI's; `litellm`, its SDK for everything, ten times slower.",
+    ),
+    Setting(
         "upstream_timeout_s",
         "600",
         _integer(1, 86_400),
@@ -153,6 +169,7 @@ class Settings:
     workers: int
     predictor: Path | None
     predictor_timeout_ms: int
+    upstream: str
     upstream_timeout_s: int
     max_body_mib: int
     log_content: bool

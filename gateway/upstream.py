@@ -1,241 +1,384 @@
-"""The call to a provider, through litellm's SDK: the one module that imports litellm.
+"""The call to a provider: which wire and which lane carry it, and what comes back for the client.
 
-A profile and a chat body in; the provider's answer out, as litellm gives it, with the usage the
-provider counted. Retries and fallbacks are not here: each call is one attempt (exchange.py walks
-the candidates).
+A profile and a request in; the answer out, in the client's protocol, with the usage the provider
+counted. Retries and fallbacks are not here: each call is one attempt (exchange.py walks the
+candidates).
 """
 
+import contextlib
 import logging
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-# Before the import: otherwise litellm goes to the network for its price table.
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-
-import litellm
-from litellm.constants import OPENAI_CHAT_COMPLETION_PARAMS
-
-from gateway import upstream_errors
+from gateway import __version__, fast_lane, history, slow_lane, sse, upstream_errors, wires
 from gateway.decision import Usage
+from gateway.errors import InvalidRequest, UpstreamError
+from gateway.fast_lane import FastLane
 from gateway.profile import Profile
+from gateway.protocols import ClientProtocol
+from gateway.request import ModelRequest
+from gateway.targets import Target, Targets
+from gateway.wires import METERS, Meter
 
 logger = logging.getLogger(__name__)
 
-litellm.suppress_debug_info = True  # else it prints help to stdout at every error
-litellm.telemetry = False
+_OURS: Final = ("model", "messages", "stream_options")
+# A chat parameter of the profile, and where the Responses protocol has it.
+_RESPONSES_FIELDS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
+    "reasoning_effort": lambda value: {"reasoning": {"effort": value}},
+    "verbosity": lambda value: {"text": {"verbosity": value}},
+    "max_tokens": lambda value: {"max_output_tokens": value},
+    "max_completion_tokens": lambda value: {"max_output_tokens": value},
+}
 
-# A caller's field of one of these names would steer litellm (another address, another key), not the
-# model; it is sent to the provider as a plain field, like every other one litellm has no name for.
-_STEERS_LITELLM: Final = frozenset(
-    {
-        "api_base",
-        "api_key",
-        "api_version",
-        "base_url",
-        "default_headers",
-        "deployment_id",
-        "extra_headers",
-        "max_retries",
-        "organization",
-        "request_timeout",
-        "stream",
-        "stream_options",
-        "timeout",
-    }
-)
-_KNOWN: Final = frozenset(OPENAI_CHAT_COMPLETION_PARAMS) - _STEERS_LITELLM
-_OURS: Final = frozenset({"model", "messages", "stream", "stream_options"})
-# Servers that speak OpenAI's protocol and judge the fields themselves: litellm need know none.
-_PLAIN_WIRE: Final = frozenset({"hosted_vllm", "openai_like", "custom_openai"})
-_OPENAI_WIRE: Final = _PLAIN_WIRE | {"openai"}
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request made ready for one profile."""
+
+    request: ModelRequest
+    target: Target
+    wire: str  # what its server will be spoken to in
+    is_fast: bool
+    body: Mapping[str, Any]
+    dropped: tuple[str, ...] = ()  # parameters that the provider can't take
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether the answer must be written anew in the client's protocol."""
+        return self.wire != self.request.protocol.wire
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: the body for the client, the provider's usage, why it stopped."""
+    """A whole answer in the client's protocol. `raw`: its bytes, where they are the provider's."""
 
-    body: dict[str, Any]
+    body: Mapping[str, Any]
+    raw: bytes | None
     usage: Usage | None
     finish_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """One event of a stream. `is_usage_only`: the chunk that only a client who asked may see."""
+class Batch:
+    """Some events of a stream, ready for the client, and what has been read of it so far.
 
-    body: dict[str, Any]
-    usage: Usage | None
-    finish_reason: str | None
-    is_usage_only: bool
-    text_bytes: int  # UTF-8 bytes of generated text, to estimate an aborted stream
+    `last` are the events that end it: they come once, and nothing after them.
+    """
+
+    events: list[bytes]
+    meter: Meter
+    last: list[bytes] | None = None
 
 
 class Upstream:
-    """Calls providers for profiles. `demo_base`, when set, answers for those that need a key."""
+    """Calls providers for profiles. `demo_base`, when set, answers for those that need a key.
+
+    Use from the loop that made it. `slow_only`: litellm carries everything.
+    """
 
     def __init__(
-        self, environ: Mapping[str, str], *, timeout_s: float, demo_base: str | None = None
+        self,
+        environ: Mapping[str, str],
+        *,
+        timeout_s: float,
+        demo_base: str | None = None,
+        slow_only: bool = False,
     ) -> None:
         self._environ = environ
         self._timeout_s = timeout_s
         self._demo_base = demo_base
+        self._slow_only = slow_only
+        self._targets = Targets(self._secret)
+        self._simulations: dict[str, tuple[Profile, Profile]] = {}
+        self._fast = FastLane(timeout_s=timeout_s, user_agent=f"hydra-gateway/{__version__}")
 
-    async def complete(self, profile: Profile, body: Mapping[str, Any], *, routed: bool) -> Answer:
-        """One whole answer. Raises UpstreamError."""
-        arguments = self._arguments(profile, body, routed=routed)
-        try:
-            response = await litellm.acompletion(**arguments)
-        except Exception as exc:
-            raise self._translated(exc, profile) from exc
-        answer = _answer_body(response)
-        return Answer(answer, _usage(answer.get("usage")), _finish_reason(answer))
+    async def close(self) -> None:
+        """Close the connections to providers."""
+        await self._fast.close()
 
-    async def stream(
-        self, profile: Profile, body: Mapping[str, Any], *, routed: bool
-    ) -> AsyncIterator[Chunk]:
-        """The events of a stream. Raises UpstreamError, before the first event or in the middle.
+    def prepare(self, profile: Profile, request: ModelRequest) -> Call:
+        """The request as the profile's server is to get it.
 
-        Usage is always asked for: without it a stream can't be priced.
+        Raises InvalidRequest if it is one that only another protocol's server could serve.
         """
-        arguments = self._arguments(profile, body, routed=routed)
-        options = body.get("stream_options")
-        arguments["stream"] = True
-        arguments["stream_options"] = {
-            **(options if isinstance(options, dict) else {}),
-            "include_usage": True,
-        }
-        response = None
-        try:
-            response = await litellm.acompletion(**arguments)
-            async for piece in response:
-                yield _chunk(piece)
-        except Exception as exc:
-            raise self._translated(exc, profile) from exc
-        finally:
-            # A stream that is only dropped keeps running, and costing, at the provider.
-            if response is not None:
-                await response.aclose()
+        target = self._targets.of(self._simulated(profile))
+        wire = request.protocol.wire
+        if wire in (wires.COMPLETIONS, wires.EMBEDDINGS):
+            body = {**request.body, "model": target.model}
+            return Call(request, target, wire, self._may_be_fast(target), body)
+        if wire != wires.CHAT and wire in target.profile.speaks and not self._slow_only:
+            return Call(request, target, wire, True, _native_body(request, target))
+        if request.demands.native is not None:
+            native, words = request.demands.native
+            raise InvalidRequest(
+                f"{profile.name}: {words}: only a server of the {native} protocol takes it",
+                param=words.partition(":")[0],
+            )
+        return self._chat_call(request, target)
 
-    def _arguments(
-        self, profile: Profile, body: Mapping[str, Any], *, routed: bool
-    ) -> dict[str, Any]:
-        """litellm's arguments: the profile's params under the client's, strangers in extra_body."""
-        profile = self._simulated(profile)
-        fields = {**profile.params, **{k: v for k, v in body.items() if k not in _OURS}}
-        provider = _provider(profile)
-        known = frozenset() if provider in _PLAIN_WIRE else _KNOWN
-        strangers = {name: value for name, value in fields.items() if name not in known}
-        if provider not in _OPENAI_WIRE:
-            strangers.pop("metadata", None)  # other wires refuse OpenAI's
+    def _chat_call(self, request: ModelRequest, target: Target) -> Call:
+        is_fast = self._may_be_fast(target) and wires.CHAT in target.profile.speaks
+        chat = history.for_chat(request.chat, target.reader)
+        fields = {**target.profile.params}
+        fields |= {name: value for name, value in chat.items() if name not in _OURS}
+        dropped: list[str] = []
+        # An explicit model gets its provider's own words, unless the field is of our own making.
+        may_drop = request.is_routed or request.protocol.wire != wires.CHAT
+        if may_drop:
+            dropped = target.unsupported(fields)
+            for name in dropped:
+                del fields[name]
+        if request.stream:
+            options = chat.get("stream_options")
+            # Usage is always asked for: without it a stream can't be priced.
+            fields["stream_options"] = {
+                **(options if isinstance(options, dict) else {}),
+                "include_usage": True,
+            }
+        body: Mapping[str, Any] = {"model": target.model, "messages": chat["messages"]}
+        if is_fast:
+            body = target.chat_body({**body, **target.chat_fields(fields)})
+        else:
+            body = {**body, **fields}
+        return Call(request, target, wires.CHAT, is_fast, body, tuple(dropped))
+
+    async def complete(self, call: Call) -> Answer:
+        """One whole answer. Raises UpstreamError."""
+        raw: bytes | None = None
+        if call.is_fast:
+            raw, body = await self._fast.whole(**self._sending(call))
+            error = wires.error_in(body)
+            if error is not None:
+                raise self._error(error, call)
+        elif call.wire == wires.CHAT:
+            may_drop = call.request.is_routed or call.is_translated
+            body = await slow_lane.chat(
+                call.target, call.body, may_drop=may_drop, timeout_s=self._timeout_s
+            )
+        else:
+            body = await slow_lane.older(
+                call.wire, call.target, call.body, timeout_s=self._timeout_s
+            )
+        usage = wires.usage_in(call.wire, body)
+        finish_reason = wires.finish_reason_in(call.wire, body)
+        if call.is_translated:
+            raw = None
+            with _readable(call):
+                body = call.request.protocol.answer(body, call.request.body)
+        return Answer(body, raw, usage, finish_reason)
+
+    async def stream(self, call: Call) -> AsyncGenerator[Batch, None]:
+        """The events of a stream. Raises UpstreamError, before the first event or in the middle."""
+        source = self._fast_events(call) if call.is_fast else self._slow_events(call)
+        meter = METERS[call.wire]()
+        writer = _writer(call)
+        async with aclosing(source) as pieces:
+            async for piece in pieces:
+                written: list[bytes] = []
+                failed: UpstreamError | None = None
+                for event, parsed in piece:
+                    if parsed is not None:
+                        error = wires.error_in(parsed)
+                        if error is not None:
+                            failed = self._error(error, call)
+                            break
+                        _note(meter, parsed)
+                    elif event is not None and event.data == sse.DONE_DATA:
+                        meter.is_complete = True
+                        continue
+                    with _readable(call):
+                        written += writer.write(event, parsed)
+                if written:
+                    yield Batch(written, meter)
+                if failed is not None:
+                    raise failed
+        if not meter.is_complete:
+            raise upstream_errors.broke_off(call.target.profile.name)
+        yield Batch([], meter, writer.end())
+
+    async def count_tokens(self, call: Call) -> bytes:
+        """The provider's own count of a Messages request. Raises UpstreamError."""
+        sending = self._sending(call)
+        raw, _ = await self._fast.whole(**{**sending, "url": f"{sending['url']}/count_tokens"})
+        return raw
+
+    async def _fast_events(self, call: Call) -> AsyncGenerator[list["_Read"], None]:
+        async with aclosing(self._fast.events(**self._sending(call))) as pieces:
+            async for events in pieces:
+                yield [(event, _object(event.data)) for event in events]
+
+    async def _slow_events(self, call: Call) -> AsyncGenerator[list["_Read"], None]:
+        if call.wire != wires.CHAT:
+            raise UpstreamError(
+                f"{call.target.profile.name}: {call.wire} can't be streamed from this provider",
+                status=400,
+                provider_status=400,
+                error_type="invalid_request_error",
+                param="stream",
+            )
+        may_drop = call.request.is_routed or call.is_translated
+        chunks = slow_lane.chat_chunks(
+            call.target, call.body, may_drop=may_drop, timeout_s=self._timeout_s
+        )
+        async with aclosing(chunks) as pieces:
+            async for chunk in pieces:
+                yield [(None, chunk)]
+        yield [(sse.Event(None, sse.DONE_DATA), None)]  # litellm ends where the provider did
+
+    def _sending(self, call: Call) -> dict[str, Any]:
+        target = call.target
         return {
-            **{name: value for name, value in fields.items() if name in known},
-            **profile.litellm_params,
-            **({"extra_body": strangers} if strangers else {}),
-            "model": profile.litellm_model,
-            "messages": body["messages"],
-            "api_key": self._secret(profile),
-            "api_base": profile.api_base,
-            "timeout": self._timeout_s,
-            "num_retries": 0,
-            "max_retries": 0,
-            # What the router may drop is harmless: what changes the answer was a gate before.
-            "drop_params": routed,
+            "url": target.url(call.wire),
+            "body": fast_lane.encode(call.body),
+            "headers": target.headers_for(call.wire, call.request.passed_on),
+            "profile": target.profile.name,
+            "secret": target.secret,
         }
+
+    def _error(self, error: Mapping[str, Any], call: Call) -> UpstreamError:
+        target = call.target
+        return upstream_errors.of_event(
+            error, profile=target.profile.name, secrets=(target.secret or "", target.base)
+        )
+
+    def _may_be_fast(self, target: Target) -> bool:
+        return target.is_fast and not self._slow_only
 
     def _simulated(self, profile: Profile) -> Profile:
         """The profile as the demo upstream serves it: every one that needs a key, set or not, since
         a demo must not spend money."""
         if self._demo_base is None or not profile.api_key_env:
             return profile
-        return replace(
-            profile,
-            litellm_model=f"hosted_vllm/{profile.name}",
-            api_base=self._demo_base,
-            api_key_env=None,
-            params={},
-            litellm_params={},
-        )
+        known, simulated = self._simulations.get(profile.name, (None, profile))
+        if known is not profile:
+            simulated = replace(
+                profile,
+                litellm_model=f"hosted_vllm/{profile.name}",
+                api_base=self._demo_base,
+                api_key_env=None,
+                params={},
+                litellm_params={},
+                wire=None,
+            )
+            self._simulations[profile.name] = (profile, simulated)
+        return simulated
 
     def _secret(self, profile: Profile) -> str | None:
         return self._environ.get(profile.api_key_env) if profile.api_key_env else None
 
-    def _translated(self, exc: Exception, profile: Profile) -> Exception:
-        logger.warning("%s: %s: %s", profile.name, type(exc).__name__, _first_line(exc))
-        secrets = (self._secret(profile) or "", profile.api_base or "")
-        return upstream_errors.translate(exc, profile=profile.name, secrets=secrets)
+
+_Read = tuple[sse.Event | None, Mapping[str, Any] | None]
 
 
-def _first_line(exc: Exception) -> str:
-    """What an operator needs of an error; a provider's 401 may quote a part of our key."""
-    line = str(exc).partition("\n")[0]
-    return "see the provider's console" if "api key" in line.lower() else line[:500]
+class _AsTheyAre:
+    """Hands events on as they came; `last` names those that end the stream."""
+
+    def __init__(self, last: tuple[str, ...]) -> None:
+        self._last = last
+        self._held: list[bytes] = []
+
+    def write(self, event: sse.Event | None, parsed: Mapping[str, Any] | None) -> list[bytes]:
+        encoded = sse.event(parsed or {}) if event is None else event.encoded()
+        if parsed is not None and parsed.get("type") in self._last:
+            self._held.append(encoded)
+            return []
+        return [encoded]
+
+    def end(self) -> list[bytes]:
+        return self._held
 
 
-def _provider(profile: Profile) -> str:
-    """The part of `provider/model`; a bare name is OpenAI's."""
-    provider, separator, _ = profile.litellm_model.partition("/")
-    return provider if separator else "openai"
+class _Chat:
+    """Hands chat chunks on; usage is kept from a client that did not ask for it."""
+
+    def __init__(self, *, shows_usage: bool) -> None:
+        self._shows_usage = shows_usage
+
+    def write(self, event: sse.Event | None, parsed: Mapping[str, Any] | None) -> list[bytes]:
+        if parsed is None:
+            return [] if event is None else [event.encoded()]
+        if not self._shows_usage and "usage" in parsed:
+            if wires.is_usage_only(parsed):
+                return []
+            parsed = {name: value for name, value in parsed.items() if name != "usage"}
+            event = None
+        if event is not None:
+            return [event.encoded()]
+        return [b"data: " + fast_lane.encode(parsed) + b"\n\n"]
+
+    def end(self) -> list[bytes]:
+        return [sse.DONE]
 
 
-def _answer_body(response: Any) -> dict[str, Any]:
-    """litellm's answer as JSON, without the fields it adds for itself where they are empty."""
-    body: dict[str, Any] = response.model_dump(mode="json", exclude_none=True)
-    for choice in body.get("choices", ()):
-        _tidy(choice)
-        message = choice.get("message")
-        if isinstance(message, dict):
-            message.setdefault("content", None)  # null, not absent, beside tool calls
-    return body
+class _Translating:
+    """Writes chat chunks as the events of the client's protocol."""
+
+    def __init__(self, protocol: ClientProtocol, body: Mapping[str, Any]) -> None:
+        assert protocol.translator is not None  # chat alone has none, and needs none
+        self._translator = protocol.translator(body)
+
+    def write(self, event: sse.Event | None, parsed: Mapping[str, Any] | None) -> list[bytes]:
+        return [] if parsed is None else [_named(made) for made in self._translator.events(parsed)]
+
+    def end(self) -> list[bytes]:
+        return [_named(made) for made in self._translator.end()]
 
 
-def _chunk(piece: Any) -> Chunk:
-    body: dict[str, Any] = piece.model_dump(mode="json", exclude_none=True)
-    text_bytes = 0
-    empty = True
-    for choice in body.get("choices", ()):
-        _tidy(choice)
-        choice.setdefault("finish_reason", None)
-        delta = choice.setdefault("delta", {})
-        empty = empty and not delta and choice["finish_reason"] is None
-        text_bytes += _text_bytes(delta)
-    usage = body.get("usage")
-    is_usage_only = usage is not None and empty
-    if is_usage_only:
-        body["choices"] = []  # OpenAI's shape; litellm sends one empty choice
-    return Chunk(body, _usage(usage), _finish_reason(body), is_usage_only, text_bytes)
+def _named(event: Mapping[str, Any]) -> bytes:
+    return sse.Event(str(event["type"]).encode(), fast_lane.encode(event)).encoded()
 
 
-def _tidy(choice: dict[str, Any]) -> None:
-    for part in (choice, choice.get("message"), choice.get("delta")):
-        if isinstance(part, dict) and not part.get("provider_specific_fields", True):
-            del part["provider_specific_fields"]
+def _writer(call: Call) -> _AsTheyAre | _Chat | _Translating:
+    protocol = call.request.protocol
+    if call.is_translated:
+        return _Translating(protocol, call.request.body)
+    if call.wire in (wires.CHAT, wires.COMPLETIONS):
+        return _Chat(shows_usage=call.request.wants_usage)
+    return _AsTheyAre(protocol.last)
 
 
-def _text_bytes(delta: Mapping[str, Any]) -> int:
-    texts = [delta.get("content"), delta.get("reasoning_content"), delta.get("refusal")]
-    for call in delta.get("tool_calls") or ():
-        texts.append((call.get("function") or {}).get("arguments"))
-    return sum(len(text.encode("utf-8", "replace")) for text in texts if isinstance(text, str))
+def _native_body(request: ModelRequest, target: Target) -> Mapping[str, Any]:
+    """The body for a server of the client's own protocol: the profile's params under its own."""
+    body = request.protocol.for_server(request.body)
+    params: dict[str, Any] = {}
+    if request.protocol.wire == wires.MESSAGES:
+        params = {**target.messages_fields()}
+        thinking, limit = params.get("thinking"), body.get("max_tokens")
+        budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+        if budget is not None and (not isinstance(limit, int) or limit <= budget):
+            del params["thinking"]  # the provider refuses a budget as large as the limit
+    else:
+        for name, value in target.profile.params.items():
+            place = _RESPONSES_FIELDS.get(name)
+            params |= {name: value} if place is None else place(value)
+    return {**params, **body, "model": target.model}
 
 
-def _finish_reason(body: Mapping[str, Any]) -> str | None:
-    choices: Sequence[Mapping[str, Any]] = body.get("choices") or ()
-    return next((c["finish_reason"] for c in choices if c.get("finish_reason")), None)
+@contextlib.contextmanager
+def _readable(call: Call) -> Iterator[None]:
+    """What can't be translated is the provider's failure, not ours."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        logger.warning("%s: unreadable answer: %r", call.target.profile.name, exc)
+        raise UpstreamError(
+            f"{call.target.profile.name}: the provider's answer is not of its protocol",
+            provider_status=502,
+            code="upstream_invalid_answer",
+        ) from exc
 
 
-def _usage(usage: Mapping[str, Any] | None) -> Usage | None:
-    """The provider's counts. A usage object without a prompt count is no usage."""
-    if not usage or not usage.get("prompt_tokens"):
-        return None
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
-    return Usage(
-        prompt=usage["prompt_tokens"],
-        cached=prompt.get("cached_tokens") or usage.get("cache_read_input_tokens") or 0,
-        cache_write=usage.get("cache_creation_input_tokens") or 0,
-        completion=usage.get("completion_tokens") or 0,
-        reasoning=completion.get("reasoning_tokens") or 0,
-        audio=(prompt.get("audio_tokens") or 0) + (completion.get("audio_tokens") or 0),
-    )
+def _note(meter: Meter, event: Mapping[str, Any]) -> None:
+    try:
+        meter.saw(event)
+    except (AttributeError, TypeError, ValueError):
+        # Not the protocol's shape. The client is handed it as it is; it only can't be counted.
+        return
+
+
+def _object(data: bytes) -> Mapping[str, Any] | None:
+    parsed = None if data == sse.DONE_DATA else fast_lane.parse(data)
+    return parsed if isinstance(parsed, dict) else None

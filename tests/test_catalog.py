@@ -13,7 +13,7 @@ from gateway.profile import Benchmark, Limits, Price
 FEATURES = "tools, vision, audio, file, json_schema, logprobs, n, parallel_tools, prompt_cache"
 TOP_FIELDS = (
     "api_base, api_key_env, benchmarks, capabilities, expected_output_tokens, features,"
-    " limits, litellm_model, litellm_params, name, params, price"
+    " limits, litellm_model, litellm_params, name, params, price, wire"
 )
 
 

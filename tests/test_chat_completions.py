@@ -211,7 +211,7 @@ def test_when_all_candidates_fail_the_last_error_comes_back(
         ("status-403", 502, "upstream_error"),
         ("status-404", 404, "invalid_request_error"),
         ("status-408", 504, "timeout_error"),
-        ("status-422", 400, "invalid_request_error"),
+        ("status-422", 422, "invalid_request_error"),
         ("status-429", 429, "rate_limit_error"),
         ("status-500", 502, "upstream_error"),
         ("status-503", 503, "upstream_error"),

@@ -9,7 +9,12 @@ empty          a stream without events
 hang           never answers; sets `stub.released` when the caller goes away
 hang-after-1   one event, then silence
 no-usage       no usage anywhere
-tools          one tool call
+unfinished     a stream that ends without its end
+error-later    a stream that ends in an error event
+tools          two tool calls when tools are offered and no result came yet
+think          thinks (`reasoning_content`) before it speaks
+schema         a small JSON object
+strict...      refuses messages that OpenAI's own server would refuse
 Any other name answers like ok.
 """
 
@@ -19,6 +24,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+from other_wires_stub import OtherWires, chat_problem
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -39,15 +45,26 @@ class UpstreamStub:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.released = threading.Event()
         self.base_url = ""
+        other = OtherWires(self.record, self._until_gone)
+        handlers = {
+            "/v1/chat/completions": self.chat_completions,
+            "/v1/messages": other.messages,
+            "/v1/messages/count_tokens": other.count_tokens,
+            "/v1/responses": other.responses,
+            "/v1/embeddings": other.embeddings,
+            "/v1/completions": other.completions,
+        }
         self.app = Starlette(
-            routes=[Route("/v1/chat/completions", self.chat_completions, methods=["POST"])]
+            routes=[Route(path, handler, methods=["POST"]) for path, handler in handlers.items()]
         )
 
     def reset(self) -> None:
         self.requests.clear()
         self.headers.clear()
+        self.paths.clear()
         self.released.clear()
 
     @property
@@ -55,11 +72,20 @@ class UpstreamStub:
         """The models that were called, in order."""
         return [request["model"] for request in self.requests]
 
-    async def chat_completions(self, request: Request) -> Response:
-        body = await request.json()
+    def record(self, request: Request, body: dict[str, Any]) -> None:
+        """Keep what came."""
         self.requests.append(body)
         self.headers.append(dict(request.headers))
+        self.paths.append(request.url.path)
+
+    async def chat_completions(self, request: Request) -> Response:
+        body = await request.json()
+        self.record(request, body)
         model = body["model"]
+        refused = chat_problem(body) if model.startswith("strict") else None
+        if refused:
+            error = {"message": refused, "type": "invalid_request_error", "param": "messages"}
+            return JSONResponse({"error": {**error, "code": None}}, status_code=400)
         if model.startswith("slow-"):
             await asyncio.sleep(int(model.removeprefix("slow-")) / 1000)
         if model.startswith("status-"):
@@ -72,12 +98,16 @@ class UpstreamStub:
             return StreamingResponse(self._events(body), media_type="text/event-stream")
         message: dict[str, Any] = {"role": "assistant", "content": f"Hello from {model}"}
         finish_reason = "stop"
-        if model == "tools":
-            call = {"id": "call_1", "type": "function"}
-            call["function"] = {"name": "look_up", "arguments": '{"q": "x"}'}
-            message, finish_reason = {"role": "assistant", "tool_calls": [call]}, "tool_calls"
+        if _wants_tools(body):
+            message = {"role": "assistant", "content": None, "tool_calls": _calls(body)}
+            finish_reason = "tool_calls"
+        elif model == "think":
+            message["reasoning_content"] = "Let me see."
+        elif model == "schema":
+            message["content"] = '{"city": "Oslo", "degrees": 7}'
         choice = {"index": 0, "message": message, "finish_reason": finish_reason}
         answer = {**_head(model), "object": "chat.completion", "choices": [choice], "usage": USAGE}
+        answer["a_field_of_tomorrow"] = {"kept": True}
         if model == "no-usage":
             del answer["usage"]
         return JSONResponse(answer)
@@ -95,13 +125,32 @@ class UpstreamStub:
             if model == "empty":
                 yield b"data: [DONE]\n\n"
                 return
-            for index, word in enumerate(("Hello ", "from ", model)):
+            if _wants_tools(body):
+                for delta in _tool_deltas(body):
+                    yield _event(model, [{"index": 0, "delta": delta, "finish_reason": None}])
+                yield _event(model, [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}])
+                yield _event(model, [], usage=USAGE)
+                yield b"data: [DONE]\n\n"
+                return
+            if model == "think":
+                delta = {"role": "assistant", "reasoning_content": "Let me see."}
+                yield _event(model, [{"index": 0, "delta": delta, "finish_reason": None}])
+            words = ("Hello ", "from ", model)
+            if model == "schema":
+                words = ('{"city": ', '"Oslo", ', '"degrees": 7}')
+            for index, word in enumerate(words):
+                if model == "unfinished" and index == 2:
+                    return
+                if model == "error-later" and index == 2:
+                    yield b'data: {"error": {"message": "out of memory", "code": 502}}\n\n'
+                    return
                 if model == "cut" and index == 2:
                     raise ConnectionError("the script says: cut here")
                 if model == "hang-after-1" and index == 1:
                     await asyncio.sleep(30)
                 delta = {"content": word} | ({"role": "assistant"} if index == 0 else {})
-                yield _event(model, [{"index": 0, "delta": delta, "finish_reason": None}])
+                choice = {"index": 0, "delta": delta, "finish_reason": None}
+                yield _event(model, [choice], a_field_of_tomorrow=index)
             yield _event(model, [{"index": 0, "delta": {}, "finish_reason": "stop"}])
             wants_usage = (body.get("stream_options") or {}).get("include_usage")
             if wants_usage and model != "no-usage":
@@ -109,6 +158,33 @@ class UpstreamStub:
             yield b"data: [DONE]\n\n"
         finally:
             self.released.set()
+
+
+def _wants_tools(body: dict[str, Any]) -> bool:
+    is_asked = body["messages"][-1].get("role") != "tool"
+    return body["model"] in ("tools", "strict-tools") and bool(body.get("tools")) and is_asked
+
+
+def _calls(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two calls of the first tool, or one where the client wants no more at a time."""
+    name = body["tools"][0]["function"]["name"]
+    count = 1 if body.get("parallel_tool_calls") is False else 2
+    arguments = ('{"q": "x"}', '{"q": "y"}')[:count]
+    return [
+        {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": text}}
+        for n, text in enumerate(arguments, start=1)
+    ]
+
+
+def _tool_deltas(body: dict[str, Any]) -> list[dict[str, Any]]:
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None}]
+    for index, call in enumerate(_calls(body)):
+        function = call["function"]
+        opened = {**call, "index": index, "function": {**function, "arguments": ""}}
+        deltas.append({"tool_calls": [opened]})
+        for part in (function["arguments"][:4], function["arguments"][4:]):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
+    return deltas
 
 
 def _head(model: str) -> dict[str, Any]:

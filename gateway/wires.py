@@ -1,0 +1,190 @@
+"""What passes on each wire, as far as the log must understand it: usage, the end, errors.
+
+A wire is the protocol that a server speaks: chat, responses or messages, and the two that are never
+routed, completions and embeddings. Pure: parsed JSON in, numbers and words out. Nothing is changed
+here; what clients get is the concern of whoever reads this.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from gateway.decision import Usage
+
+Json = Mapping[str, Any]
+
+CHAT: Final = "chat"
+RESPONSES: Final = "responses"
+MESSAGES: Final = "messages"
+COMPLETIONS: Final = "completions"
+EMBEDDINGS: Final = "embeddings"
+
+
+class Meter:
+    """Reads the events of one stream: chat's, and those of the older completions."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None  # as the provider counted it, at the end
+        self.prompt: Usage | None = None  # what it said of the prompt before that
+        self.finish_reason: str | None = None
+        self.text_bytes = 0  # UTF-8 bytes of generated text, to estimate an aborted stream
+        self.is_complete = False  # whether a clean end has come
+        self._open: set[object] = set()  # choices that began and did not finish
+
+    def saw(self, event: Json) -> None:
+        """Take note of one event. Raises AttributeError, TypeError or ValueError for a shape that
+        is not the protocol's."""
+        if event.get("usage"):
+            self.usage = usage_in(CHAT, event) or self.usage
+        for choice in event.get("choices") or ():
+            reason = choice.get("finish_reason")
+            if reason:
+                self.finish_reason = reason
+                self._open.discard(choice.get("index"))
+                self.is_complete = not self._open
+            else:
+                self._open.add(choice.get("index"))
+                self.is_complete = False
+            self.text_bytes += _text_bytes(choice.get("delta") or choice)
+
+
+class MessagesMeter(Meter):
+    """Reads the events of the Messages protocol; its counts are cumulative."""
+
+    def saw(self, event: Json) -> None:
+        match event.get("type"):
+            case "content_block_delta":
+                delta = event.get("delta") or {}
+                for name in ("text", "partial_json", "thinking"):
+                    self.text_bytes += _length(delta.get(name))
+            case "message_start":
+                self.prompt = usage_in(MESSAGES, event.get("message") or {})
+            case "message_delta":
+                self.finish_reason = (event.get("delta") or {}).get("stop_reason")
+                self.usage = _with_output(self.prompt, event.get("usage") or {})
+            case "message_stop":
+                self.is_complete = True
+
+
+class ResponsesMeter(Meter):
+    """Reads the events of the Responses protocol; the last one carries everything."""
+
+    def saw(self, event: Json) -> None:
+        kind = str(event.get("type"))
+        if kind.endswith(".delta"):
+            self.text_bytes += _length(event.get("delta"))
+        elif kind in ("response.completed", "response.incomplete", "response.failed"):
+            response = event.get("response") or {}
+            self.usage = usage_in(RESPONSES, response)
+            self.finish_reason = finish_reason_in(RESPONSES, response)
+            self.is_complete = True
+
+
+METERS: Final[Mapping[str, type[Meter]]] = {
+    CHAT: Meter,
+    COMPLETIONS: Meter,
+    MESSAGES: MessagesMeter,
+    RESPONSES: ResponsesMeter,
+}
+
+
+def error_in(event: Json) -> Json | None:
+    """The error that an event or an answer carries instead of content, on any wire.
+
+    >>> error_in({"type": "error", "error": {"message": "no"}}), error_in({"error": None})
+    ({'message': 'no'}, None)
+    """
+    error = event.get("error")
+    if error:
+        return error if isinstance(error, dict) else {"message": str(error)}
+    if event.get("type") == "error":  # of the Responses protocol: the fields lie beside the type
+        return event
+    if event.get("type") == "response.failed":
+        error = _dict(event.get("response")).get("error")
+        return error if isinstance(error, dict) else {"message": "the response failed"}
+    return None
+
+
+def finish_reason_in(wire: str, body: Json) -> str | None:
+    """Why an answer stopped, in the provider's word."""
+    if wire == MESSAGES:
+        return body.get("stop_reason")
+    if wire == RESPONSES:
+        return _dict(body.get("incomplete_details")).get("reason") or body.get("status")
+    reasons = (choice.get("finish_reason") for choice in _dicts(body.get("choices")))
+    return next((reason for reason in reasons if reason), None)
+
+
+def usage_in(wire: str, body: Json) -> Usage | None:
+    """The provider's counts in an answer. A usage object without a prompt count is no usage."""
+    usage = body.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    if wire == MESSAGES:
+        cached = _count(usage, "cache_read_input_tokens")
+        written = _count(usage, "cache_creation_input_tokens")
+        prompt = _count(usage, "input_tokens") + cached + written
+        if not prompt:
+            return None
+        return Usage(
+            prompt=prompt,
+            cached=cached,
+            cache_write=written,
+            completion=_count(usage, "output_tokens"),
+        )
+    into, out = ("input", "output") if wire == RESPONSES else ("prompt", "completion")
+    prompt = _count(usage, f"{into}_tokens")
+    if not prompt:
+        return None
+    read = usage.get(f"{into}_tokens_details") or {}
+    wrote = usage.get(f"{out}_tokens_details") or {}
+    return Usage(
+        prompt=prompt,
+        cached=_count(read, "cached_tokens")
+        or _count(usage, "cache_read_input_tokens")
+        or _count(usage, "prompt_cache_hit_tokens"),  # DeepSeek's
+        cache_write=_count(usage, "cache_creation_input_tokens")
+        or _count(read, "cache_write_tokens"),  # OpenRouter's
+        completion=_count(usage, f"{out}_tokens"),
+        reasoning=_count(wrote, "reasoning_tokens"),
+        audio=_count(read, "audio_tokens") + _count(wrote, "audio_tokens"),
+    )
+
+
+def is_usage_only(chunk: Json) -> bool:
+    """Whether a chat chunk is the one that only a client who asked for usage may see."""
+    return not chunk.get("choices") and bool(chunk.get("usage"))
+
+
+def _with_output(prompt: Usage | None, usage: Json) -> Usage | None:
+    final = usage_in(MESSAGES, {"usage": usage}) or prompt
+    return None if final is None else replace(final, completion=_count(usage, "output_tokens"))
+
+
+def _text_bytes(delta: Json) -> int:
+    total = _length(delta.get("content")) + _length(delta.get("text"))
+    total += _length(delta.get("reasoning_content")) + _length(delta.get("refusal"))
+    for call in _dicts(delta.get("tool_calls")):
+        total += _length((call.get("function") or {}).get("arguments"))
+    return total
+
+
+def _length(text: object) -> int:
+    if not isinstance(text, str):
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _count(of: object, name: str) -> int:
+    value = of.get(name) if isinstance(of, dict) else None
+    return value if isinstance(value, int) else 0
+
+
+def _dict(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(items: object) -> Iterator[Json]:
+    return (
+        (item for item in items if isinstance(item, dict)) if isinstance(items, list) else iter(())
+    )
