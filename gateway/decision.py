@@ -257,13 +257,17 @@ def record(
 ) -> dict[str, object]:
     """The decision record, JSON-ready; without an outcome it is the dry run's answer."""
     entry = {**circumstances.to_dict(), **decision.to_dict()}
-    if outcome is None:
-        return entry
-    entry |= outcome.to_dict()
+    return entry if outcome is None else completed(entry, outcome)
+
+
+def completed(begun: Mapping[str, object], outcome: Outcome) -> dict[str, object]:
+    """The record of a decision, with what came of it."""
+    entry = {**begun, **outcome.to_dict()}
     if outcome.fallback:
         entry["reason"] = "fallback"
-    if outcome.answer is not None and circumstances.content is not None:
-        entry["content"] = {**circumstances.content, "answer": outcome.answer}
+    content = begun.get("content")
+    if outcome.answer is not None and isinstance(content, dict):
+        entry["content"] = {**content, "answer": outcome.answer}
     return entry
 
 

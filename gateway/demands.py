@@ -77,9 +77,9 @@ def of(body: Mapping[str, object], messages: Sequence[Mapping[str, object]]) -> 
     )
 
 
-def characters(messages: Sequence[Mapping[str, object]]) -> int:
-    """Characters of text in all messages."""
-    return sum(len(text) for message in messages for text in _texts(message))
+def texts(messages: Sequence[Mapping[str, object]]) -> list[str]:
+    """The texts of all messages, in order."""
+    return [text for message in messages for text in _texts(message)]
 
 
 def tokens_of(text: str) -> int:

@@ -4,13 +4,14 @@ Each is short: every step of a request is visible here and done elsewhere.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypedDict, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from gateway import keys, money, protocols, request, request_ids
 from gateway.catalog import Catalog
@@ -25,11 +26,10 @@ from gateway.profile import Profile
 from gateway.protocols import ClientProtocol
 from gateway.request import AUTO
 from gateway.settings import Settings
-from gateway.streaming import SILENCE_S, StreamedAnswer, close
+from gateway.streaming import SILENCE_S, StreamedAnswer, close, disconnected
 from gateway.upstream import Upstream
 
 T = TypeVar("T")
-Endpoint = Callable[[Request[Any]], Awaitable[Response]]
 
 _CLIENT_CLOSED_REQUEST: Final = 499  # nginx's; nobody is there to read it
 _DISCARD_AT_MOST: Final = 8  # times the body limit: read on, so that the client hears the 413
@@ -46,26 +46,37 @@ class State(TypedDict):
     started_at: int
 
 
-def serving(protocol: ClientProtocol) -> Endpoint:
-    """The endpoint of a protocol: read, predict, decide, forward, record."""
+class Serving:
+    """The endpoint of a protocol: read, predict, decide, forward, record.
 
-    async def endpoint(http: Request[State]) -> Response:
-        routed = await _routed(http, protocol)
-        exchange = Exchange(routed, http.state["upstream"], http.state["log"])
-        try:
-            return await (_streamed if routed.request.stream else _answered)(http, exchange)
-        except ClientDisconnect:
-            exchange.finish("aborted", disconnected=True)
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
-        except GatewayError as exc:
-            exchange.finish("error", error=exc.message)
-            return error_answer(http, exc, _decision_headers(exchange))
-        except BaseException as exc:
-            exchange.finish("aborted", error=f"the gateway stopped: {type(exc).__name__}")
-            raise
+    An ASGI app, so that Starlette puts no second net of exception handlers around it.
+    """
 
-    endpoint.__name__ = f"serve_{protocol.wire}"
-    return endpoint
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self._protocol = protocol
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http: Request[State] = Request(scope, receive, send)
+        exchange = Exchange(
+            await _routed(http, self._protocol), http.state["upstream"], http.state["log"]
+        )
+        response = await _served(http, exchange)
+        await response(scope, receive, send)
+
+
+async def _served(http: Request[State], exchange: Exchange) -> Response:
+    is_streamed = exchange.routed.request.stream
+    try:
+        return await (_streamed if is_streamed else _answered)(http, exchange)
+    except ClientDisconnect:
+        exchange.finish("aborted", disconnected=True)
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    except GatewayError as exc:
+        exchange.finish("error", error=exc.message)
+        return error_answer(http, exc, _decision_headers(exchange))
+    except BaseException as exc:
+        exchange.finish("aborted", error=f"the gateway stopped: {type(exc).__name__}")
+        raise
 
 
 def error_answer(
@@ -126,8 +137,10 @@ def authenticated(http: Request[State]) -> ApiKey | None:
 async def _routed(
     http: Request[State], protocol: ClientProtocol, *, is_served: bool = True
 ) -> Routed:
-    key = authenticated(http)
-    parsed = request.parse(await _body(http), http.headers, protocol)
+    # Looking a name up in Starlette's headers reads all of them, and a dozen are looked up.
+    headers = dict(http.headers)
+    key = keys.authenticate(headers, http.state["settings"].keys)
+    parsed = request.parse(await _body(http), headers, protocol)
     return await http.state["intake"].decide(
         parsed,
         key_id=None if key is None else key.id,
@@ -136,9 +149,7 @@ async def _routed(
 
 
 async def _answered(http: Request[State], exchange: Exchange) -> Response:
-    working = asyncio.ensure_future(exchange.complete())
-    await _unless_client_leaves(http, working)
-    answer = working.result()
+    answer = await _unless_client_leaves(http, exchange.complete())
     headers = _decision_headers(exchange)
     if exchange.cost is not None:
         for name, usd in (("cost", exchange.cost.usd), ("savings", exchange.cost.savings_usd)):
@@ -153,39 +164,40 @@ async def _answered(http: Request[State], exchange: Exchange) -> Response:
 
 async def _streamed(http: Request[State], exchange: Exchange) -> Response:
     opening = asyncio.ensure_future(exchange.open_stream())
-    if await _unless_client_leaves(http, opening, timeout_s=SILENCE_S):
-        opening.result()  # a provider's refusal before the first event keeps its status
+    try:
+        await _unless_client_leaves(http, asyncio.wait({opening}, timeout=SILENCE_S))
+        if opening.done():
+            opening.result()  # a provider's refusal before the first event keeps its status
+    except BaseException:
+        close(opening)
+        raise
     exchange.commit()
     return StreamedAnswer(
         exchange, opening, _decision_headers(exchange), request_ids.of(http.scope)
     )
 
 
-async def _unless_client_leaves(
-    http: Request[State], working: "asyncio.Task[T]", *, timeout_s: float | None = None
-) -> bool:
-    """Wait for the work; False when the time passed first.
+async def _unless_client_leaves(http: Request[State], work: Awaitable[T]) -> T:
+    """What the work gives. Raises ClientDisconnect, and gives it up, when the client goes first."""
+    handling = asyncio.current_task()
+    has_left = False
 
-    Raises ClientDisconnect, and gives the work up, when the client goes away before.
-    """
-    leaving = asyncio.ensure_future(_disconnected(http))
+    async def watch() -> None:
+        nonlocal has_left
+        await disconnected(http.receive)
+        has_left = True
+        if handling is not None:
+            handling.cancel()
+
+    watching = asyncio.ensure_future(watch())
     try:
-        done, _ = await asyncio.wait(
-            {working, leaving}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        if leaving in done and working not in done:
-            raise ClientDisconnect
-        return working in done
-    except BaseException:
-        close(working)
+        return await work
+    except asyncio.CancelledError:
+        if has_left:
+            raise ClientDisconnect from None
         raise
     finally:
-        leaving.cancel()
-
-
-async def _disconnected(http: Request[State]) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
 
 
 async def _body(http: Request[State]) -> bytes:

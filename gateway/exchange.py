@@ -160,7 +160,7 @@ class Exchange:
             fallback=self._fell_back,
             answer=answer,
         )
-        self.record = decision.record(self.routed.decision, self.routed.circumstances, outcome)
+        self.record = decision.completed(self.record, outcome)
         self._log.end(self.record)
         logger.info(
             "%s %s by %s (%s), cost %s, %.0f ms",

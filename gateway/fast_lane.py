@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _CONNECT_S: Final = 10.0
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 _MAX_REFUSAL_BYTES: Final = 1 << 20  # of an error's body: the rest cannot matter
+_CLIENT_ERRORS: Final = (aiohttp.ClientError, OSError)  # TimeoutError is one of the latter
 _HEADERS: Final = {"content-type": "application/json", "accept-encoding": "identity"}
 
 
@@ -35,7 +36,10 @@ class FastLane:
         context = ssl.create_default_context(
             cafile=os.environ.get("SSL_CERT_FILE") or certifi.where()
         )
-        self._timeout_s = timeout_s
+        self._whole = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
+        self._by_event = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_S, sock_read=timeout_s
+        )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=60),
             headers={**_HEADERS, "user-agent": user_agent},
@@ -53,10 +57,11 @@ class FastLane:
         self, url: str, body: bytes, headers: Mapping[str, str], *, profile: str, secret: str | None
     ) -> tuple[bytes, dict[str, Any]]:
         """The answer's bytes and what they say. Raises UpstreamError."""
-        limits = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S)
-        with _translated(profile):
-            async with await self._post(url, body, headers, limits) as response:
+        try:
+            async with await self._post(url, body, headers, self._whole) as response:
                 raw = await _read(response)
+        except _CLIENT_ERRORS as exc:
+            raise _translated(exc, profile) from exc
         answer = parse(raw)
         if response.status >= 400 or not isinstance(answer, dict):
             raise self._refusal(response, answer, raw, profile, secret)
@@ -66,12 +71,9 @@ class FastLane:
         self, url: str, body: bytes, headers: Mapping[str, str], *, profile: str, secret: str | None
     ) -> AsyncGenerator[list[Event], None]:
         """The stream, as many events at a time as the network brought. Raises UpstreamError."""
-        limits = aiohttp.ClientTimeout(
-            total=None, sock_connect=_CONNECT_S, sock_read=self._timeout_s
-        )
         headers = {**headers, "accept": "text/event-stream"}
-        with _translated(profile):
-            async with await self._post(url, body, headers, limits) as response:
+        try:
+            async with await self._post(url, body, headers, self._by_event) as response:
                 if response.status >= 400 or response.content_type != "text/event-stream":
                     raw = await _read(response)
                     raise self._refusal(response, parse(raw), raw, profile, secret)
@@ -83,6 +85,8 @@ class FastLane:
                 rest = splitter.end()
                 if rest:
                     yield rest
+        except _CLIENT_ERRORS as exc:
+            raise _translated(exc, profile) from exc
 
     async def _post(
         self, url: str, body: bytes, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
@@ -119,13 +123,9 @@ class FastLane:
         return error
 
 
-@contextlib.contextmanager
-def _translated(profile: str) -> Iterator[None]:
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is one
-        logger.warning("%s: %s: %s", profile, type(exc).__name__, exc)
-        raise upstream_errors.of_client(exc, profile=profile) from exc
+def _translated(exc: Exception, profile: str) -> UpstreamError:
+    logger.warning("%s: %s: %s", profile, type(exc).__name__, exc)
+    return upstream_errors.of_client(exc, profile=profile)
 
 
 def parse(data: bytes) -> Any:

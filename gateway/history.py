@@ -14,7 +14,10 @@ Message = Mapping[str, Any]
 
 OURS: Final = "hydra:"  # begins what our own translations sign: thoughts, sealed reasoning
 
-_CLAUDES: Final = ("thinking_blocks", "provider_specific_fields", "cache_control")
+_CLAUDES: Final = ("thinking_blocks", "cache_control")
+_SIGNED: Final = ("provider_specific_fields",)  # Claude's and Gemini's proofs, as litellm has them
+# Of other servers' answers; OpenAI refuses fields of messages and calls that it does not know.
+_NOT_OPENAIS: Final = ("reasoning", "reasoning_details", "extra_content")
 
 
 class ToolIds(NamedTuple):
@@ -27,13 +30,16 @@ class ToolIds(NamedTuple):
         """The id itself if the provider takes it, else one that stands for it, always the same."""
         if self.accepted.fullmatch(name):
             return name
-        return self.make(hashlib.sha256(name.encode("utf-8", "replace")).hexdigest())
+        return self.make(hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest())
 
 
-# OpenAI refuses more than 40 characters; Gemini's ids, with a thought inside, have thousands.
+# OpenAI refuses more than 40 characters; Gemini's ids, with a thought inside, have thousands, and
+# Gemini wants the thought back.
 OPENAI_IDS: Final = ToolIds(re.compile(r".{1,40}", re.DOTALL), lambda made: f"call_{made[:24]}")
 CLAUDE_IDS: Final = ToolIds(re.compile(r"[a-zA-Z0-9_-]{1,128}"), lambda made: f"toolu_{made[:24]}")
+RESPONSES_IDS: Final = ToolIds(re.compile(r".{1,64}", re.DOTALL), OPENAI_IDS.make)
 MISTRAL_IDS: Final = ToolIds(re.compile(r"[a-zA-Z0-9]{9}"), lambda made: made[:9])
+GEMINI_IDS: Final = ToolIds(re.compile(r".+", re.DOTALL), lambda made: f"call_{made[:24]}")
 
 
 class Reader(NamedTuple):
@@ -42,6 +48,7 @@ class Reader(NamedTuple):
     is_claude: bool  # whoever serves it: thinking signatures and cache markers are the family's
     ids: ToolIds
     takes_reasoning: bool  # `reasoning_content` in messages, as the servers of open models do
+    foreign: tuple[str, ...] = ()  # fields of messages, parts, calls and tools that it must not get
 
 
 def reader(provider: str, model: str, *, is_self_hosted: bool) -> Reader:
@@ -50,10 +57,15 @@ def reader(provider: str, model: str, *, is_self_hosted: bool) -> Reader:
     >>> reader("bedrock", "anthropic.claude-sonnet-4", is_self_hosted=False).is_claude
     True
     """
-    is_claude = provider == "anthropic" or "claude" in model.lower()
-    ids = CLAUDE_IDS if is_claude else MISTRAL_IDS if provider == "mistral" else OPENAI_IDS
-    is_openai = provider == "openai" and not is_self_hosted
-    return Reader(is_claude, ids, takes_reasoning=not is_claude and not is_openai)
+    if provider == "anthropic" or "claude" in model.lower():
+        return Reader(is_claude=True, ids=CLAUDE_IDS, takes_reasoning=False)
+    if provider == "gemini" or (provider.startswith("vertex_ai") and "gemini" in model.lower()):
+        return Reader(is_claude=False, ids=GEMINI_IDS, takes_reasoning=True, foreign=_CLAUDES)
+    foreign = _CLAUDES + _SIGNED
+    if provider == "openai" and not is_self_hosted:
+        return Reader(False, OPENAI_IDS, takes_reasoning=False, foreign=foreign + _NOT_OPENAIS)
+    ids = MISTRAL_IDS if provider == "mistral" else OPENAI_IDS
+    return Reader(False, ids, takes_reasoning=True, foreign=foreign)
 
 
 def for_chat(body: Mapping[str, Any], reader: Reader) -> Mapping[str, Any]:
@@ -62,16 +74,13 @@ def for_chat(body: Mapping[str, Any], reader: Reader) -> Mapping[str, Any]:
     messages = _mapped(body.get("messages"), lambda message: _message(message, reader))
     if messages is not body.get("messages"):
         changed["messages"] = messages
-    if not reader.is_claude and body.get("tools"):
-        tools = _mapped(body["tools"], _without_cache_marker)
-        if tools is not body["tools"]:
-            changed["tools"] = tools
-    if not changed and (reader.is_claude or "cache_control" not in body):
-        return body
-    made = {**body, **changed}
-    if not reader.is_claude:
-        made.pop("cache_control", None)
-    return made
+    tools = _mapped(body.get("tools"), lambda tool: _without(tool, reader.foreign))
+    if tools is not body.get("tools"):
+        changed["tools"] = tools
+    gone: tuple[str, ...] = ("cache_control",)
+    if reader.is_claude:
+        gone = () if _may_think_on_in_chat(messages) else ("reasoning_effort", "thinking")
+    return _without({**body, **changed} if changed else body, gone)
 
 
 def for_messages(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -79,24 +88,32 @@ def for_messages(body: Mapping[str, Any]) -> Mapping[str, Any]:
     messages = body.get("messages")
     if not isinstance(messages, list):
         return body
+    changed: dict[str, Any] = {}
     kept = _mapped(messages, _claude_turn)
-    if kept is messages:
-        return body
-    return {**body, "messages": [message for message in kept if message.get("content") != []]}
+    if kept is not messages:
+        kept = [message for message in kept if message.get("content") != []]
+        changed["messages"] = kept
+    thinking = body.get("thinking")
+    wants = isinstance(thinking, Mapping) and thinking.get("type") == "enabled"
+    if wants and not _may_think_on(kept):
+        changed["thinking"] = {"type": "disabled"}
+    return {**body, **changed} if changed else body
 
 
 def for_responses(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """A Responses body for a server of that protocol: without reasoning that it did not write."""
     items = body.get("input")
-    if not isinstance(items, list) or not any(_is_our_reasoning(item) for item in items):
+    if not isinstance(items, list):
         return body
-    return {**body, "input": [item for item in items if not _is_our_reasoning(item)]}
+    kept = [item for item in items if not _is_our_reasoning(item)]
+    read = _mapped(kept, lambda item: _with_fitting(item, "call_id", RESPONSES_IDS))
+    return body if read is kept and len(kept) == len(items) else {**body, "input": read}
 
 
 def _message(message: Message, reader: Reader) -> Message:
     changed: dict[str, Any] = {}
     blocks = message.get("thinking_blocks")
-    gone = () if reader.is_claude else tuple(name for name in _CLAUDES if name in message)
+    gone = tuple(name for name in reader.foreign if name in message)
     if "reasoning_content" in message and (not reader.takes_reasoning or blocks):
         gone += ("reasoning_content",)
     if reader.is_claude and isinstance(blocks, list):
@@ -104,10 +121,9 @@ def _message(message: Message, reader: Reader) -> Message:
         if len(signed) < len(blocks):
             changed["thinking_blocks"] = signed
     content = message.get("content")
-    if not reader.is_claude:
-        parts = _mapped(content, _without_cache_marker)
-        if parts is not content:
-            changed["content"] = parts
+    parts = _mapped(content, lambda part: _without(part, reader.foreign))
+    if parts is not content:
+        changed["content"] = parts
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         renamed = _mapped(calls, lambda call: _call(call, reader))
@@ -116,15 +132,11 @@ def _message(message: Message, reader: Reader) -> Message:
     name = message.get("tool_call_id")
     if isinstance(name, str) and (fitting := reader.ids.fitting(name)) != name:
         changed["tool_call_id"] = fitting
-    if not changed and not gone:
-        return message
-    return {name: value for name, value in {**message, **changed}.items() if name not in gone}
+    return _without({**message, **changed} if changed else message, gone)
 
 
 def _call(call: Message, reader: Reader) -> Message:
-    if not reader.is_claude and any(name in call for name in _CLAUDES):
-        call = {name: value for name, value in call.items() if name not in _CLAUDES}
-    return _with_fitting(call, "id", reader.ids)
+    return _with_fitting(_without(call, reader.foreign), "id", reader.ids)
 
 
 def _claude_turn(message: Message) -> Message:
@@ -153,10 +165,38 @@ def _is_our_reasoning(item: object) -> bool:
     return str(item.get("encrypted_content")).startswith(OURS)
 
 
-def _without_cache_marker(part: Message) -> Message:
-    if "cache_control" not in part:
-        return part
-    return {name: value for name, value in part.items() if name != "cache_control"}
+def _may_think_on(messages: Sequence[Any]) -> bool:
+    """Whether Claude may think in its next turn: amid tool calls only if it thought before them."""
+    if len(messages) < 2 or not _blocks(messages[-1], "tool_result"):
+        return True
+    before = messages[-2].get("content")
+    first = before[0] if isinstance(before, list) and before else None
+    kind = first.get("type") if isinstance(first, Mapping) else None
+    return kind in ("thinking", "redacted_thinking")
+
+
+def _may_think_on_in_chat(messages: Any) -> bool:
+    """The same of chat messages, where the results are messages of their own."""
+    turns = messages if isinstance(messages, list) else []
+    for message in reversed(turns):
+        role = message.get("role") if isinstance(message, Mapping) else None
+        if role == "assistant":
+            return message is turns[-1] or bool(message.get("thinking_blocks"))
+        if role != "tool":
+            break
+    return True
+
+
+def _blocks(message: Message, kind: str) -> list[Message]:
+    content = message.get("content")
+    found = content if isinstance(content, list) else ()
+    return [block for block in found if isinstance(block, Mapping) and block.get("type") == kind]
+
+
+def _without(item: Message, names: Sequence[str]) -> Message:
+    if not any(name in item for name in names):
+        return item
+    return {name: value for name, value in item.items() if name not in names}
 
 
 def _with_fitting(item: Message, field: str, ids: ToolIds) -> Message:

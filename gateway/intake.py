@@ -3,7 +3,6 @@
 Reads the running catalog and asks the predictor; calls no model and writes nothing.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -63,13 +62,12 @@ class Intake:
         started = time.perf_counter()
         catalog = self._catalog()
         pool = self.pool(request.controls.pool)
-        text = render(request.messages)
         mode: str | None = None
         predictor_ms: float | None = None
         if request.is_routed:
             pool, mode, threshold = _knob(request, pool)
             predicting = time.perf_counter()
-            requirements = await self._prediction.requirements(text)
+            requirements = await self._prediction.requirements(render(request.messages))
             predictor_ms = (time.perf_counter() - predicting) * 1000
             try:
                 decision = routing.decide(requirements, request.demands, pool, threshold)
@@ -94,7 +92,7 @@ class Intake:
             catalog_sha=catalog.sha,
             predictor_sha=self._prediction.predictor.sha256[:16],
             prompt_chars=request.prompt_chars,
-            prompt_sha256=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
+            prompt_sha256=request.prompt_sha256,
             predictor_ms=predictor_ms,
             router_ms=(time.perf_counter() - started) * 1000,
             content={"messages": request.messages} if self._log_content else None,

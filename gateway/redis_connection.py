@@ -9,8 +9,16 @@ that changes together with another already shares its slot.
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import hiredis
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import (
+    BlockingConnectionPool,
+    Connection,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -20,6 +28,38 @@ SCHEMES: Final = ("redis", "rediss", "unix")
 
 # What a command can raise when Redis is at fault. TimeoutError also comes from asyncio itself.
 RedisFailure: Final = (exceptions.RedisError, OSError, TimeoutError)
+
+
+class _Packing(AbstractConnection):
+    """Writes commands with hiredis, which redis-py does for its blocking connections only; a batch
+    of the log has some thousand arguments."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        if b" " in args[0] if isinstance(args[0], bytes) else " " in args[0]:
+            return super().pack_command(*args)
+        try:
+            return [hiredis.pack_command(args)]
+        except (TypeError, UnicodeEncodeError):  # what redis-py's own encoder has an answer for
+            return super().pack_command(*args)
+
+
+class _Tcp(_Packing, Connection):
+    pass
+
+
+class _Tls(_Packing, SSLConnection):
+    pass
+
+
+class _Unix(_Packing, UnixDomainSocketConnection):
+    pass
+
+
+_CLASSES: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
+    Connection: _Tcp,
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Unix,
+}
 
 
 def connect(url: str, *, max_connections: int = 32) -> Redis:
@@ -47,6 +87,7 @@ def connect(url: str, *, max_connections: int = 32) -> Redis:
             "the Redis URL cannot be read: expected redis://[user:password@]host:port[/database]"
             " or unix://[user:password@]/path/of/socket[?db=0]"
         ) from None  # the cause would print the URL
+    pool.connection_class = _CLASSES[pool.connection_class]
     kwargs = pool.connection_kwargs
     if scheme == "unix" and not kwargs.get("path"):
         raise ValueError("the Redis URL names no socket: expected unix:///path/of/socket")

@@ -4,6 +4,7 @@ Pure: bytes and headers in, values out. Nothing here knows profiles or providers
 that we do not know is not our business: it is forwarded.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -38,6 +39,7 @@ class ModelRequest:
     controls: Controls
     demands: Demands
     prompt_chars: int
+    prompt_sha256: str  # of the messages' texts: the same prompt has the same
 
     @property
     def is_routed(self) -> bool:
@@ -73,6 +75,7 @@ def parse(
             f"{protocol.path} is not routed: name a profile as 'model'", param="model"
         )
     demanded = demands.of(chat, messages)
+    texts = demands.texts(messages)
     if native is not None:
         demanded = replace(demanded, native=(protocol.wire, native))
     return ModelRequest(
@@ -86,7 +89,8 @@ def parse(
         wants_usage=_wants_usage(body),
         controls=controls.of(headers, hydra, suffix_mode, _client_session(body)),
         demands=demanded,
-        prompt_chars=demands.characters(messages),
+        prompt_chars=sum(map(len, texts)),
+        prompt_sha256=hashlib.sha256("\n".join(texts).encode("utf-8", "replace")).hexdigest(),
     )
 
 

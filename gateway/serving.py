@@ -74,11 +74,9 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
     from gateway import banner
 
     planned = plan(environ, force_demo=force_demo)
+    _allow_connections()
     settings = planned.settings
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("LiteLLM").setLevel(logging.WARNING)
+    _say_in_the_log()
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal that stopped it again at its end: the default would kill us
         # before the embedded Redis is closed.
@@ -101,6 +99,27 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
         return _run(settings, listening)
 
 
+def _allow_connections() -> None:
+    """As many open files as the system lets us: a running stream takes two, and the usual limit of
+    1024 would break the five hundredth."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # the first: not a Unix
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _say_in_the_log() -> None:
+    """One line a request, on stderr."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("LiteLLM").setLevel(logging.WARNING)
+    # No line of ours names thread, process or source: finding them is half of a line's cost.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # the switch that logging's documentation gives
+
+
 def _stop(number: int, frame: object) -> NoReturn:
     raise SystemExit(0)
 
@@ -109,6 +128,7 @@ def app() -> object:
     """The ASGI app of a worker process, from the environment `serve` prepared."""
     from gateway.app import create_app
 
+    _say_in_the_log()
     return create_app(Settings.from_env(os.environ), demo_base=os.environ.get(_DEMO_BASE))
 
 
@@ -122,6 +142,7 @@ def _run(settings: Settings, listening: socket.socket) -> int:
         workers=settings.workers,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nothing of ours asks for the client's address
         timeout_graceful_shutdown=30,
         # Longer than the 60 s after which load balancers drop an idle connection: they close first.
         timeout_keep_alive=75,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import orjson
+
 _LINE: Final = re.compile(
     rb'\{"seq":(\d+),"event":"(begin|end)","id":("(?:[^"\\]|\\.)*"),"record":(.*)\}\n?', re.DOTALL
 )
@@ -134,6 +136,10 @@ def bytes_of(folder: Path) -> int:
 def to_json(record: Mapping[str, object]) -> str:
     """A record as one line of JSON, whatever is in it: what JSON can't say becomes text or null."""
     try:
+        return orjson.dumps(record).decode()
+    except TypeError:  # large integers, halves of surrogate pairs, foreign objects
+        pass
+    try:
         return _strict(record)
     except (ValueError, TypeError, RecursionError):
         return _strict(_plain(record, 20))
@@ -146,7 +152,10 @@ _strict = json.JSONEncoder(
 
 def parse(text: str) -> dict[str, Any]:
     """The record of `to_json`'s text."""
-    record: dict[str, Any] = json.loads(text)
+    try:
+        record: dict[str, Any] = orjson.loads(text)
+    except ValueError:  # a half of a surrogate pair, a deep content
+        record = json.loads(text)
     return record
 
 

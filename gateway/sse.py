@@ -8,6 +8,8 @@ DONE: Final = b"data: [DONE]\n\n"
 DONE_DATA: Final = b"[DONE]"
 KEEP_ALIVE: Final = b": keep-alive\n\n"  # a comment: clients skip it, proxies see traffic
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # may begin a stream and belongs to no field's name
+
 
 class Event(NamedTuple):
     """One event as it came: its name, where it has one, and its data."""
@@ -31,7 +33,8 @@ class Splitter:
     """Puts events together again, wherever the network cut them. Comments are left out."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._ended_in_cr = False  # a line feed that comes next belongs to that line end
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that became whole.
@@ -40,20 +43,26 @@ class Splitter:
         >>> splitter.feed(b"data: 1\\n\\nevent: x\\nda"), splitter.feed(b"ta: 2\\n\\n: hi\\n\\n")
         ([Event(name=None, data=b'1')], [Event(name=b'x', data=b'2')])
         """
-        text = self._rest + data
-        if b"\r" in text:
-            # A carriage return at the very end may be half of a line end.
-            held = b"\r" if text.endswith(b"\r") else b""
-            text = text.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            *blocks, rest = text.split(b"\n\n")
-            self._rest = rest + held
-        else:
-            *blocks, self._rest = text.split(b"\n\n")
+        if self._ended_in_cr and data:
+            data = data.removeprefix(b"\n")
+            self._ended_in_cr = False
+        if b"\r" in data:
+            self._ended_in_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        # Only what is new is searched: an event of megabytes comes in thousands of pieces.
+        begin = max(0, len(self._rest) - 1)
+        self._rest += data
+        end = self._rest.rfind(b"\n\n", begin)
+        if end < 0:
+            return []
+        blocks = bytes(self._rest[:end]).split(b"\n\n")
+        del self._rest[: end + 2]
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def end(self) -> list[Event]:
-        """What came after the last blank line: some servers leave the final one out."""
-        return self.feed(b"\n\n") if self._rest.strip() else []
+        """What came after the last blank line: some servers leave the final one out. Half an event
+        is none."""
+        return [event for event in self.feed(b"\n\n") if _is_whole(event.data)]
 
 
 def _event(block: bytes) -> Event | None:
@@ -62,13 +71,23 @@ def _event(block: bytes) -> Event | None:
     name: bytes | None = None
     lines: list[bytes] = []
     for line in block.split(b"\n"):
-        field, _, value = line.partition(b":")
+        field, _, value = line.removeprefix(_BYTE_ORDER_MARK).partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
             lines.append(value)
         elif field == b"event":
             name = value
     return Event(name, b"\n".join(lines)) if lines else None
+
+
+def _is_whole(data: bytes) -> bool:
+    if data == DONE_DATA:
+        return True
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def event(body: Mapping[str, Any], name: str | None = None) -> bytes:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 # Plain text whatever it looks like: "0.000164" is money, not a number.
 _TEXT: Final = frozenset(
     (
@@ -30,7 +32,7 @@ FIELDS: Final = (
 LEFT_OUT: Final = frozenset({"content"})  # may be long; only the detail key has it
 _KNOWN: Final = frozenset(FIELDS)
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -74,6 +76,13 @@ def _plain(name: str, item: Any) -> str:
             return repr(item)
         case _:
             return _compact(item)
+
+
+def _compact(item: Any) -> str:
+    try:
+        return orjson.dumps(item).decode()
+    except TypeError:  # an integer of more than 64 bits, a half of a surrogate pair
+        return _json(item)
 
 
 def _stays_text(value: str) -> bool:

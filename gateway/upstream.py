@@ -5,9 +5,8 @@ counted. Retries and fallbacks are not here: each call is one attempt (exchange.
 candidates).
 """
 
-import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,6 +23,7 @@ from gateway.wires import METERS, Meter
 
 logger = logging.getLogger(__name__)
 
+_NO_USAGE: Final = b',"usage":null'
 _OURS: Final = ("model", "messages", "stream_options")
 # A chat parameter of the profile, and where the Responses protocol has it.
 _RESPONSES_FIELDS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
@@ -166,31 +166,38 @@ class Upstream:
         finish_reason = wires.finish_reason_in(call.wire, body)
         if call.is_translated:
             raw = None
-            with _readable(call):
+            try:
                 body = call.request.protocol.answer(body, call.request.body)
+            except _UNREADABLE as exc:
+                raise _unreadable(call, exc) from exc
         return Answer(body, raw, usage, finish_reason)
 
     async def stream(self, call: Call) -> AsyncGenerator[Batch, None]:
         """The events of a stream. Raises UpstreamError, before the first event or in the middle."""
-        source = self._fast_events(call) if call.is_fast else self._slow_events(call)
         meter = METERS[call.wire]()
         writer = _writer(call)
+        source = self._events(call)
         async with aclosing(source) as pieces:
-            async for piece in pieces:
+            async for events in pieces:
                 written: list[bytes] = []
                 failed: UpstreamError | None = None
-                for event, parsed in piece:
-                    if parsed is not None:
-                        error = wires.error_in(parsed)
-                        if error is not None:
-                            failed = self._error(error, call)
-                            break
-                        _note(meter, parsed)
-                    elif event is not None and event.data == sse.DONE_DATA:
-                        meter.is_complete = True
-                        continue
-                    with _readable(call):
-                        written += writer.write(event, parsed)
+                try:
+                    for event in events:
+                        if event.data == sse.DONE_DATA:
+                            meter.is_complete = True
+                            continue
+                        parsed = fast_lane.parse(event.data)
+                        if isinstance(parsed, dict):
+                            error = wires.error_in(parsed)
+                            if error is not None:
+                                failed = self._error(error, call)
+                                break
+                            _note(meter, parsed)
+                            written += writer.write(event, parsed)
+                        else:  # not of the protocol, and not ours to judge
+                            written.append(event.encoded())
+                except _UNREADABLE as exc:
+                    failed = _unreadable(call, exc)
                 if written:
                     yield Batch(written, meter)
                 if failed is not None:
@@ -205,12 +212,12 @@ class Upstream:
         raw, _ = await self._fast.whole(**{**sending, "url": f"{sending['url']}/count_tokens"})
         return raw
 
-    async def _fast_events(self, call: Call) -> AsyncGenerator[list["_Read"], None]:
-        async with aclosing(self._fast.events(**self._sending(call))) as pieces:
-            async for events in pieces:
-                yield [(event, _object(event.data)) for event in events]
+    def _events(self, call: Call) -> AsyncGenerator[list[sse.Event], None]:
+        if call.is_fast:
+            return self._fast.events(**self._sending(call))
+        return self._slow_events(call)
 
-    async def _slow_events(self, call: Call) -> AsyncGenerator[list["_Read"], None]:
+    async def _slow_events(self, call: Call) -> AsyncGenerator[list[sse.Event], None]:
         if call.wire != wires.CHAT:
             raise UpstreamError(
                 f"{call.target.profile.name}: {call.wire} can't be streamed from this provider",
@@ -225,8 +232,8 @@ class Upstream:
         )
         async with aclosing(chunks) as pieces:
             async for chunk in pieces:
-                yield [(None, chunk)]
-        yield [(sse.Event(None, sse.DONE_DATA), None)]  # litellm ends where the provider did
+                yield [sse.Event(None, fast_lane.encode(chunk))]
+        yield [sse.Event(None, sse.DONE_DATA)]  # litellm ends where the provider did
 
     def _sending(self, call: Call) -> dict[str, Any]:
         target = call.target
@@ -270,9 +277,6 @@ class Upstream:
         return self._environ.get(profile.api_key_env) if profile.api_key_env else None
 
 
-_Read = tuple[sse.Event | None, Mapping[str, Any] | None]
-
-
 class _AsTheyAre:
     """Hands events on as they came; `last` names those that end the stream."""
 
@@ -280,12 +284,11 @@ class _AsTheyAre:
         self._last = last
         self._held: list[bytes] = []
 
-    def write(self, event: sse.Event | None, parsed: Mapping[str, Any] | None) -> list[bytes]:
-        encoded = sse.event(parsed or {}) if event is None else event.encoded()
-        if parsed is not None and parsed.get("type") in self._last:
-            self._held.append(encoded)
+    def write(self, event: sse.Event, parsed: Mapping[str, Any]) -> list[bytes]:
+        if parsed.get("type") in self._last:
+            self._held.append(event.encoded())
             return []
-        return [encoded]
+        return [event.encoded()]
 
     def end(self) -> list[bytes]:
         return self._held
@@ -297,17 +300,18 @@ class _Chat:
     def __init__(self, *, shows_usage: bool) -> None:
         self._shows_usage = shows_usage
 
-    def write(self, event: sse.Event | None, parsed: Mapping[str, Any] | None) -> list[bytes]:
-        if parsed is None:
-            return [] if event is None else [event.encoded()]
-        if not self._shows_usage and "usage" in parsed:
-            if wires.is_usage_only(parsed):
-                return []
-            parsed = {name: value for name, value in parsed.items() if name != "usage"}
-            event = None
-        if event is not None:
+    def write(self, event: sse.Event, parsed: Mapping[str, Any]) -> list[bytes]:
+        if self._shows_usage or "usage" not in parsed:
             return [event.encoded()]
-        return [b"data: " + fast_lane.encode(parsed) + b"\n\n"]
+        if wires.is_usage_only(parsed):
+            return []
+        if parsed["usage"] is None:
+            # OpenAI puts it into every chunk. Inside a string its quotes would be escaped.
+            shorter = event.data.replace(_NO_USAGE, b"", 1)
+            if len(shorter) < len(event.data):
+                return [b"data: " + shorter + b"\n\n"]
+        rest = {name: value for name, value in parsed.items() if name != "usage"}
+        return [b"data: " + fast_lane.encode(rest) + b"\n\n"]
 
     def end(self) -> list[bytes]:
         return [sse.DONE]
@@ -320,8 +324,8 @@ class _Translating:
         assert protocol.translator is not None  # chat alone has none, and needs none
         self._translator = protocol.translator(body)
 
-    def write(self, event: sse.Event | None, parsed: Mapping[str, Any] | None) -> list[bytes]:
-        return [] if parsed is None else [_named(made) for made in self._translator.events(parsed)]
+    def write(self, event: sse.Event, parsed: Mapping[str, Any]) -> list[bytes]:
+        return [_named(made) for made in self._translator.events(parsed)]
 
     def end(self) -> list[bytes]:
         return [_named(made) for made in self._translator.end()]
@@ -357,28 +361,22 @@ def _native_body(request: ModelRequest, target: Target) -> Mapping[str, Any]:
     return {**params, **body, "model": target.model}
 
 
-@contextlib.contextmanager
-def _readable(call: Call) -> Iterator[None]:
-    """What can't be translated is the provider's failure, not ours."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
-        logger.warning("%s: unreadable answer: %r", call.target.profile.name, exc)
-        raise UpstreamError(
-            f"{call.target.profile.name}: the provider's answer is not of its protocol",
-            provider_status=502,
-            code="upstream_invalid_answer",
-        ) from exc
+# What reading an answer of the wrong shape raises: the provider's failure, not ours.
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
+
+
+def _unreadable(call: Call, exc: Exception) -> UpstreamError:
+    logger.warning("%s: unreadable answer: %r", call.target.profile.name, exc)
+    return UpstreamError(
+        f"{call.target.profile.name}: the provider's answer is not of its protocol",
+        provider_status=502,
+        code="upstream_invalid_answer",
+    )
 
 
 def _note(meter: Meter, event: Mapping[str, Any]) -> None:
     try:
         meter.saw(event)
-    except (AttributeError, TypeError, ValueError):
+    except _UNREADABLE:
         # Not the protocol's shape. The client is handed it as it is; it only can't be counted.
         return
-
-
-def _object(data: bytes) -> Mapping[str, Any] | None:
-    parsed = None if data == sse.DONE_DATA else fast_lane.parse(data)
-    return parsed if isinstance(parsed, dict) else None

@@ -6,7 +6,6 @@ here; what clients get is the concern of whoever reads this.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from gateway.decision import Usage
@@ -20,6 +19,9 @@ COMPLETIONS: Final = "completions"
 EMBEDDINGS: Final = "embeddings"
 
 
+_TEXTS: Final = frozenset({"content", "reasoning_content", "reasoning", "refusal", "text"})
+
+
 class Meter:
     """Reads the events of one stream: chat's, and those of the older completions."""
 
@@ -30,6 +32,7 @@ class Meter:
         self.text_bytes = 0  # UTF-8 bytes of generated text, to estimate an aborted stream
         self.is_complete = False  # whether a clean end has come
         self._open: set[object] = set()  # choices that began and did not finish
+        self._finished: set[object] = set()  # after its end a choice may still bring usage
 
     def saw(self, event: Json) -> None:
         """Take note of one event. Raises AttributeError, TypeError or ValueError for a shape that
@@ -37,19 +40,24 @@ class Meter:
         if event.get("usage"):
             self.usage = usage_in(CHAT, event) or self.usage
         for choice in event.get("choices") or ():
-            reason = choice.get("finish_reason")
+            reason, index = _word(choice.get("finish_reason")), choice.get("index")
             if reason:
                 self.finish_reason = reason
-                self._open.discard(choice.get("index"))
-                self.is_complete = not self._open
-            else:
-                self._open.add(choice.get("index"))
-                self.is_complete = False
+                self._finished.add(index)
+                self._open.discard(index)
+            elif index not in self._finished:
+                self._open.add(index)
+            self.is_complete = not self._open
             self.text_bytes += _text_bytes(choice.get("delta") or choice)
 
 
 class MessagesMeter(Meter):
-    """Reads the events of the Messages protocol; its counts are cumulative."""
+    """Reads the events of the Messages protocol. Its counts are cumulative; later ones replace
+    earlier ones, and servers differ in which of them they repeat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: dict[str, Any] = {}
 
     def saw(self, event: Json) -> None:
         match event.get("type"):
@@ -58,10 +66,15 @@ class MessagesMeter(Meter):
                 for name in ("text", "partial_json", "thinking"):
                     self.text_bytes += _length(delta.get(name))
             case "message_start":
-                self.prompt = usage_in(MESSAGES, event.get("message") or {})
+                message = event.get("message") or {}
+                self._counts = dict(_dict(message.get("usage")))
+                self.prompt = usage_in(MESSAGES, message)
             case "message_delta":
-                self.finish_reason = (event.get("delta") or {}).get("stop_reason")
-                self.usage = _with_output(self.prompt, event.get("usage") or {})
+                delta, usage = event.get("delta") or {}, _dict(event.get("usage"))
+                self.finish_reason = _word(delta.get("stop_reason")) or self.finish_reason
+                self._counts |= {name: count for name, count in usage.items() if count is not None}
+                if "output_tokens" in usage:  # that of message_start is only a beginning
+                    self.usage = usage_in(MESSAGES, {"usage": self._counts})
             case "message_stop":
                 self.is_complete = True
 
@@ -97,7 +110,8 @@ def error_in(event: Json) -> Json | None:
     error = event.get("error")
     if error:
         return error if isinstance(error, dict) else {"message": str(error)}
-    if event.get("type") == "error":  # of the Responses protocol: the fields lie beside the type
+    # The Responses protocol's, and vLLM's older one: the fields lie beside the type.
+    if event.get("type") == "error" or event.get("object") == "error":
         return event
     if event.get("type") == "response.failed":
         error = _dict(event.get("response")).get("error")
@@ -108,10 +122,11 @@ def error_in(event: Json) -> Json | None:
 def finish_reason_in(wire: str, body: Json) -> str | None:
     """Why an answer stopped, in the provider's word."""
     if wire == MESSAGES:
-        return body.get("stop_reason")
+        return _word(body.get("stop_reason"))
     if wire == RESPONSES:
-        return _dict(body.get("incomplete_details")).get("reason") or body.get("status")
-    reasons = (choice.get("finish_reason") for choice in _dicts(body.get("choices")))
+        reason = _word(_dict(body.get("incomplete_details")).get("reason"))
+        return reason or _word(body.get("status"))
+    reasons = (_word(choice.get("finish_reason")) for choice in _dicts(body.get("choices")))
     return next((reason for reason in reasons if reason), None)
 
 
@@ -136,8 +151,13 @@ def usage_in(wire: str, body: Json) -> Usage | None:
     prompt = _count(usage, f"{into}_tokens")
     if not prompt:
         return None
-    read = usage.get(f"{into}_tokens_details") or {}
-    wrote = usage.get(f"{out}_tokens_details") or {}
+    read = usage.get(f"{into}_tokens_details")
+    wrote = usage.get(f"{out}_tokens_details")
+    completion, reasoning = _count(usage, f"{out}_tokens"), _count(wrote, "reasoning_tokens")
+    # xAI and Gemini count thoughts in the total alone, and bill them as output.
+    apart = _count(usage, "total_tokens") - prompt - completion
+    if apart > 0 and reasoning in (0, apart):
+        completion, reasoning = completion + apart, apart
     return Usage(
         prompt=prompt,
         cached=_count(read, "cached_tokens")
@@ -145,8 +165,8 @@ def usage_in(wire: str, body: Json) -> Usage | None:
         or _count(usage, "prompt_cache_hit_tokens"),  # DeepSeek's
         cache_write=_count(usage, "cache_creation_input_tokens")
         or _count(read, "cache_write_tokens"),  # OpenRouter's
-        completion=_count(usage, f"{out}_tokens"),
-        reasoning=_count(wrote, "reasoning_tokens"),
+        completion=completion,
+        reasoning=reasoning,
         audio=_count(read, "audio_tokens") + _count(wrote, "audio_tokens"),
     )
 
@@ -156,14 +176,11 @@ def is_usage_only(chunk: Json) -> bool:
     return not chunk.get("choices") and bool(chunk.get("usage"))
 
 
-def _with_output(prompt: Usage | None, usage: Json) -> Usage | None:
-    final = usage_in(MESSAGES, {"usage": usage}) or prompt
-    return None if final is None else replace(final, completion=_count(usage, "output_tokens"))
-
-
 def _text_bytes(delta: Json) -> int:
     total = _length(delta.get("content")) + _length(delta.get("text"))
-    total += _length(delta.get("reasoning_content")) + _length(delta.get("refusal"))
+    # Some servers send thoughts under both names.
+    total += _length(delta.get("reasoning_content")) or _length(delta.get("reasoning"))
+    total += _length(delta.get("refusal"))
     for call in _dicts(delta.get("tool_calls")):
         total += _length((call.get("function") or {}).get("arguments"))
     return total
@@ -177,7 +194,13 @@ def _length(text: object) -> int:
 
 def _count(of: object, name: str) -> int:
     value = of.get(name) if isinstance(of, dict) else None
-    return value if isinstance(value, int) else 0
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _dict(value: object) -> Json:
