@@ -24,6 +24,7 @@ from gateway.profile import Profile
 
 litellm.suppress_debug_info = True  # else it prints help to stdout at every error
 litellm.telemetry = False
+litellm.disable_hf_tokenizer_download = True  # else counting tokens goes to the network in our loop
 
 # Servers that speak OpenAI's protocol and judge the fields themselves: litellm need know none.
 PLAIN: Final = frozenset({"hosted_vllm", "openai_like", "custom_openai", "llamafile", "lm_studio"})
@@ -72,6 +73,7 @@ STEERS_LITELLM: Final = frozenset(
 KNOWN: Final = frozenset(OPENAI_CHAT_COMPLETION_PARAMS) - STEERS_LITELLM
 LITELLMS_OWN: Final = frozenset(all_litellm_params) | STEERS_LITELLM
 
+_CHAT_TOO: Final = frozenset({"metadata", "stream", "stream_options"})  # litellm lists them apart
 # Without them the answer is another one: the gates chose a profile that has them (demands.py).
 _CHANGES_THE_ANSWER: Final = frozenset(
     {"functions", "logprobs", "n", "response_format", "tools", "top_logprobs"}
@@ -139,6 +141,14 @@ class Target:
             if name in KNOWN and name not in self.supported and name not in _CHANGES_THE_ANSWER
         )
 
+    def strangers(self, fields: Mapping[str, Any]) -> list[str]:
+        """Fields of another protocol that no chat server knows but those that judge by themselves;
+        what the profile itself sends is not among them."""
+        if self.provider in PLAIN:
+            return []
+        own = KNOWN.union(_CHAT_TOO, self.profile.params)
+        return sorted(name for name in fields if name not in own)
+
     def chat_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A chat body's parameters in the provider's words (`max_completion_tokens`, ...)."""
         if self.provider in PLAIN or self.config is None:
@@ -201,6 +211,8 @@ def resolve(profile: Profile, secret: str | None) -> Target:
     model, provider, _, found = litellm.get_llm_provider(
         litellm_name(profile), api_base=profile.api_base
     )
+    if profile.wire == wires.RESPONSES:
+        _let_stream(model)
     own, other, home = _HOMES.get(provider, ("", "", ""))
     base = profile.api_base or found or os.environ.get(own) or os.environ.get(other) or home
     config = _config(provider, model)
@@ -239,6 +251,15 @@ def litellm_name(profile: Profile) -> str:
     if profile.wire == wires.MESSAGES and profile.provider != "anthropic":
         return f"anthropic/{name}"
     return profile.litellm_model
+
+
+def _let_stream(model: str) -> None:
+    """Tell litellm that a model streams on the Responses wire: for one that it does not know it
+    asks for the whole answer and only acts as if it streamed."""
+    name = model.removeprefix("responses/")
+    if name not in litellm.model_cost:
+        facts = {"litellm_provider": "openai", "mode": "responses"}
+        litellm.register_model({name: {**facts, "supports_native_streaming": True}})
 
 
 class Targets:

@@ -129,6 +129,8 @@ class Upstream:
         may_drop = request.is_routed or request.protocol.wire != wires.CHAT
         if may_drop:
             dropped = target.unsupported(fields)
+            if request.protocol.wire != wires.CHAT:
+                dropped += target.strangers(fields)
             for name in dropped:
                 del fields[name]
         if request.stream:

@@ -70,7 +70,7 @@ _BY_STATUS: Final[Mapping[int, Meaning]] = {
     413: Meaning(413, 413, _INVALID, "request_too_large"),
     529: Meaning(503, 529, "upstream_error", "upstream_overloaded"),
 }
-_OF_RESPONSE: Final[Mapping[int, Meaning]] = {
+OF_RESPONSE: Final[Mapping[int, Meaning]] = {
     **_BY_STATUS,
     400: MEANINGS["BadRequestError"],
     401: MEANINGS["AuthenticationError"],
@@ -80,6 +80,8 @@ _OF_RESPONSE: Final[Mapping[int, Meaning]] = {
     503: MEANINGS["ServiceUnavailableError"],
     504: Meaning(504, 504, "timeout_error", "upstream_timeout"),
 }
+"""By the provider's status; another from 500 on is a 502, another below it stays as it is."""
+
 # What an error says of itself where no status does: an event in the middle of a stream.
 _OF_TYPE: Final[Mapping[str, int]] = {
     "api_error": 500,
@@ -207,7 +209,7 @@ def _error(
 
 
 def _meaning_of(status: int) -> Meaning:
-    known = _OF_RESPONSE.get(status)
+    known = OF_RESPONSE.get(status)
     if known is not None:
         return known
     if status >= 500:

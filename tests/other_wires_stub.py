@@ -6,8 +6,10 @@ shape; what they answer is in upstream_stub.py's way picked by the model's name:
 tools          two parallel tool calls when tools are offered and no result has come back yet
 think          thinks before it speaks
 status-<code>  an error with that status
+schema         a small JSON object, as a tool's input if it must call one
 cut            a stream that breaks after its first words
 hang           never answers
+hang-after-1   the first words, then silence
 Any other name says "Hello from <model>".
 """
 
@@ -48,7 +50,13 @@ def messages_problem(body: Json) -> str | None:
             return f"{name}: Extra inputs are not permitted"
     if not isinstance(body.get("max_tokens"), int):
         return "max_tokens: Field required"
+    if str(body).count("'cache_control': {") > 4:
+        return "A maximum of 4 blocks with cache_control may be provided"
+    unthought = _thinking_problem(body)
+    if unthought:
+        return unthought
     open_calls: set[str] = set()
+    known_calls: set[str] = set()
     for index, message in enumerate(body["messages"]):
         if message["role"] not in ("user", "assistant"):
             return f"messages.{index}.role: Input should be 'user' or 'assistant'"
@@ -63,6 +71,9 @@ def messages_problem(body: Json) -> str | None:
             return f"messages.{index}: tool_use ids were found without tool_result blocks"
         if results - open_calls:
             return f"messages.{index}: unexpected tool_use_id found in tool_result blocks"
+        kinds = [block["type"] for block in blocks]
+        if "tool_result" in kinds[len(results) :]:
+            return f"messages.{index}: tool_result blocks must come before other content"
         open_calls = set()
         for block in blocks:
             if block["type"] not in _BLOCKS:
@@ -76,13 +87,58 @@ def messages_problem(body: Json) -> str | None:
                     return f"messages.{index}.tool_use.id: String should match pattern"
                 if not isinstance(block["input"], dict):
                     return f"messages.{index}.tool_use.input: Input should be a valid dictionary"
+                if block["id"] in known_calls:
+                    return f"messages.{index}: `tool_use` ids must be unique"
+                known_calls.add(block["id"])
                 open_calls.add(block["id"])
+            if "thinking" in block["type"] and "cache_control" in block:
+                return f"messages.{index}: thinking blocks can't have cache_control"
     return "messages: the last tool_use has no result" if open_calls else None
+
+
+def _thinking_problem(body: Json) -> str | None:
+    """Claude that is to think must have thought before the tool calls whose results it gets."""
+    thinking = body.get("thinking") or {}
+    if thinking.get("type") != "enabled":
+        return None
+    if thinking["budget_tokens"] >= body["max_tokens"]:
+        return "`max_tokens` must be greater than `thinking.budget_tokens`"
+    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        return "Thinking may not be enabled when tool_choice forces tool use."
+    last = body["messages"][-1]["content"]
+    if isinstance(last, str) or not any(block["type"] == "tool_result" for block in last):
+        return None
+    found = body["messages"][-2]["content"][0]["type"]
+    if found in ("thinking", "redacted_thinking"):
+        return None
+    return f"Expected `thinking` or `redacted_thinking`, but found `{found}`"
+
+
+def responses_problem(body: Json) -> str | None:
+    """What OpenAI's Responses server would refuse in the input, in its words."""
+    items = body["input"] if isinstance(body.get("input"), list) else []
+    open_calls: set[str] = set()
+    for index, item in enumerate(items):
+        if str(item.get("encrypted_content", "")).startswith("hydra:"):
+            return "The encrypted content could not be verified."
+        if len(item.get("call_id", "")) > 64:
+            return f"Invalid 'input[{index}].call_id': string too long, at most 64"
+        if item.get("type") == "function_call":
+            json.loads(item["arguments"])
+            open_calls.add(item["call_id"])
+        elif item.get("type") == "function_call_output":
+            if item["call_id"] not in open_calls:
+                return f"No tool call found for function call output with call_id {index}."
+            open_calls.discard(item["call_id"])
+    return f"No tool output found for function call {open_calls}." if open_calls else None
 
 
 def chat_problem(body: Json) -> str | None:
     """What OpenAI's own chat server would refuse in the messages, in its words."""
     allowed = {"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio"}
+    for name in ("thinking", "cache_control", "system", "stop_sequences", "top_k", "hydra"):
+        if name in body:
+            return f"Unrecognized request argument supplied: {name}"
     open_calls: set[str] = set()
     for index, message in enumerate(body["messages"]):
         extra = set(message) - allowed
@@ -99,6 +155,8 @@ def chat_problem(body: Json) -> str | None:
             if set(part) - {"type", part["type"]}:
                 return f"messages.{index}: unknown fields in a {part['type']} part: {set(part)}"
         for call in message.get("tool_calls") or ():
+            if set(call) - {"id", "type", "function"}:
+                return f"messages.{index}.tool_calls: unknown fields in {set(call)}"
             if len(call["id"]) > 40:
                 return f"messages.{index}.tool_calls: string too long, at most 40"
             json.loads(call["function"]["arguments"])
@@ -110,15 +168,20 @@ def chat_problem(body: Json) -> str | None:
 
 
 class OtherWires:
-    """Handlers for the stub's app; `record` keeps what came, `gone` waits for the caller to go."""
+    """Handlers for the stub's app; `record` keeps what came, `gone` waits for the caller to go.
+
+    `ended` is called when a stream has ended, by itself or by the caller.
+    """
 
     def __init__(
         self,
         record: Callable[[Request, Json], None],
         gone: Callable[[Request], Awaitable[None]],
+        ended: Callable[[], None],
     ) -> None:
         self._record = record
         self._gone = gone
+        self._ended = ended
 
     async def messages(self, request: Request) -> Response:
         body = await request.json()
@@ -133,19 +196,20 @@ class OtherWires:
             return _claude_error(status, kinds.get(status, "api_error"), f"stub says {status}")
         if model == "hang":
             await self._gone(request)
+        content = _claude_content(model, body)
         message = {
             "id": "msg_stub",
             "type": "message",
             "role": "assistant",
             "model": f"{model}-2026-01-01",
-            "content": _claude_content(model, body),
-            "stop_reason": "tool_use" if _wants_tools(model, body) else "end_turn",
+            "content": content,
+            "stop_reason": "tool_use" if content[-1]["type"] == "tool_use" else "end_turn",
             "stop_sequence": None,
             "usage": USAGE,
             "a_field_of_tomorrow": {"kept": True},
         }
         if body.get("stream"):
-            return StreamingResponse(_claude_events(model, message), media_type="text/event-stream")
+            return self._stream(_claude_events(model, message))
         return JSONResponse(message, headers={"request-id": "req_stub"})
 
     async def count_tokens(self, request: Request) -> Response:
@@ -157,19 +221,33 @@ class OtherWires:
         self._record(request, body)
         model = str(body["model"])
         if model.startswith("status-"):
-            error = {"message": "stub says so", "type": "server_error", "code": None, "param": None}
-            return JSONResponse({"error": error}, status_code=int(model.removeprefix("status-")))
-        for item in body["input"] if isinstance(body.get("input"), list) else ():
-            if str(item.get("encrypted_content", "")).startswith("hydra:"):
-                error = {"message": "encrypted content could not be verified", "type": "x"}
-                return JSONResponse({"error": error}, status_code=400)
+            status = int(model.removeprefix("status-"))
+            error = {"message": f"stub says {status}", "type": "server_error"}
+            return JSONResponse(
+                {"error": {**error, "code": None, "param": None}},
+                status_code=status,
+                headers={"retry-after": "7"} if status == 429 else {},
+            )
+        refused = responses_problem(body)
+        if refused:
+            error = {"message": refused, "type": "invalid_request_error"}
+            return JSONResponse({"error": error}, status_code=400)
         if model == "hang":
             await self._gone(request)
         response = _response(model, body)
         if body.get("stream"):
-            events = _response_events(model, response)
-            return StreamingResponse(events, media_type="text/event-stream")
+            return self._stream(_response_events(model, response))
         return JSONResponse(response)
+
+    def _stream(self, events: AsyncIterator[bytes]) -> Response:
+        async def told() -> AsyncIterator[bytes]:
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                self._ended()
+
+        return StreamingResponse(told(), media_type="text/event-stream")
 
     async def embeddings(self, request: Request) -> Response:
         body = await request.json()
@@ -206,6 +284,10 @@ def _claude_error(status: int, kind: str, message: str) -> Response:
     return JSONResponse(body, status_code=status, headers=headers)
 
 
+def _said(model: str) -> str:
+    return '{"city": "Oslo", "degrees": 7}' if model == "schema" else f"Hello from {model}"
+
+
 def _wants_tools(model: str, body: Json) -> bool:
     last = body["messages"][-1]["content"] if "messages" in body else ()
     has_result = isinstance(last, list) and any(b.get("type") == "tool_result" for b in last)
@@ -214,12 +296,19 @@ def _wants_tools(model: str, body: Json) -> bool:
 
 def _claude_content(model: str, body: Json) -> list[Json]:
     if _wants_tools(model, body):
-        return [
-            {"type": "text", "text": "Let me look."},
+        choice = body.get("tool_choice") or {}
+        count = 1 if choice.get("disable_parallel_tool_use") else 2
+        calls = [
             {"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": {"q": "x"}},
             {"type": "tool_use", "id": "toolu_2", "name": "look_up", "input": {"q": "y"}},
         ]
-    text = {"type": "text", "text": f"Hello from {model}"}
+        return [{"type": "text", "text": "Let me look."}, *calls[:count]]
+    if model == "schema" and body.get("tools"):  # the older way to ask for a schema
+        name = body["tools"][0]["name"]
+        return [
+            {"type": "tool_use", "id": "toolu_1", "name": name, "input": json.loads(_said(model))}
+        ]
+    text = {"type": "text", "text": _said(model)}
     if model == "think":
         return [{"type": "thinking", "thinking": "Let me see.", "signature": SIGNATURE}, text]
     return [text]
@@ -271,21 +360,24 @@ async def _claude_events(model: str, message: Json) -> AsyncIterator[bytes]:
 
 
 def _response(model: str, body: Json) -> Json:
-    text = {"type": "output_text", "text": f"Hello from {model}", "annotations": []}
+    text = {"type": "output_text", "text": _said(model), "annotations": []}
     item: Json = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
     output = [{**item, "content": [text]}]
-    if model == "tools" and body.get("tools"):
+    items = body.get("input")
+    has_result = isinstance(items, list) and items[-1].get("type") == "function_call_output"
+    if model == "tools" and body.get("tools") and not has_result:
         output = [
             {
                 "type": "function_call",
                 "id": f"fc_{n}",
                 "call_id": f"call_{n}",
                 "name": "look_up",
-                "arguments": '{"q": "x"}',
+                "arguments": json.dumps({"q": q}),
                 "status": "completed",
             }
-            for n in (1, 2)
+            for n, q in ((1, "x"), (2, "y"))
         ]
+        output = output[: 1 if body.get("parallel_tool_calls") is False else 2]
     return {
         "id": "resp_stub",
         "object": "response",
@@ -322,7 +414,9 @@ async def _response_events(model: str, response: Json) -> AsyncIterator[bytes]:
     yield event("response.created", response=begun)
     for index, item in enumerate(response["output"]):
         place: Json = {"output_index": index, "item_id": item["id"]}
-        yield event("response.output_item.added", output_index=index, item={**item, "content": []})
+        empty = {name: type(item[name])() for name in ("content", "arguments") if name in item}
+        opened = {**item, **empty, "status": "in_progress"}
+        yield event("response.output_item.added", output_index=index, item=opened)
         if item["type"] == "message":
             part = item["content"][0]
             at: Json = {**place, "content_index": 0}
@@ -330,6 +424,8 @@ async def _response_events(model: str, response: Json) -> AsyncIterator[bytes]:
             for count, word in enumerate(part["text"].split(" ")):
                 if model == "cut" and count == 1:
                     raise ConnectionError("the script says: cut here")
+                if model == "hang-after-1" and count == 1:
+                    await asyncio.sleep(30)
                 delta = word if count == 0 else f" {word}"
                 yield event("response.output_text.delta", **at, delta=delta, logprobs=[])
             yield event("response.output_text.done", **at, text=part["text"], logprobs=[])

@@ -1,9 +1,11 @@
 """The docs hold: what they name exists, and their examples run."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,11 +59,26 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in slugs, target
 
 
-def test_each_promise_names_a_test_that_exists() -> None:
-    promised = re.findall(r"`(test_\w+)`", (ROOT / "docs/behaviour.md").read_text("utf-8"))
+@pytest.mark.parametrize("page", ["behaviour", "clients"])
+def test_each_promise_names_a_test_that_exists(page: str) -> None:
+    promised = re.findall(r"`(test_\w+)`", (ROOT / f"docs/{page}.md").read_text("utf-8"))
     assert len(promised) > 20
     for name in promised:
         assert f"def {name}(" in TESTS, name
+
+
+def test_the_clients_blocks_can_be_read() -> None:
+    text = (ROOT / "docs/clients.md").read_text("utf-8")
+    languages = {"python": compile_python, "yaml": yaml.safe_load, "json": json.loads}
+    for language, read in {**languages, "toml": tomllib.loads}.items():
+        found = blocks(text, language)
+        assert found
+        for block in found:
+            read(block)
+
+
+def compile_python(block: str) -> None:
+    compile(block, "docs/clients.md", "exec")
 
 
 def test_the_readmes_python_runs(start_gateway: StartGateway, upstream: UpstreamStub) -> None:

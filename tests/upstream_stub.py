@@ -48,7 +48,7 @@ class UpstreamStub:
         self.paths: list[str] = []
         self.released = threading.Event()
         self.base_url = ""
-        other = OtherWires(self.record, self._until_gone)
+        other = OtherWires(self.record, self._until_gone, self.released.set)
         handlers = {
             "/v1/chat/completions": self.chat_completions,
             "/v1/messages": other.messages,
