@@ -6,9 +6,10 @@ choosing is routing.py. Vectors are in the order of `Pool.dimensions`, shape (K,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
+
+from gateway.price import Price
 
 MODES: Final = ("peak", "iso", "aggressive")
 RULES: Final = ("threshold", "value")
@@ -30,18 +31,6 @@ FEATURES: Final = (*GATED_FEATURES, "parallel_tools", "prompt_cache")
 
 DEFAULT_EXPECTED_OUTPUT_TOKENS: Final = 600
 DEFAULT_MARGIN: Final = 0.1  # band widths of shortfall
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """Dollars per million tokens. A cache price that is None is billed as plain input."""
-
-    input_usd_per_mtok: Decimal
-    output_usd_per_mtok: Decimal
-    cached_input_usd_per_mtok: Decimal | None = None
-    cache_write_usd_per_mtok: Decimal | None = None
-    source: str = ""
-    date: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
