@@ -7,6 +7,7 @@ them, so that `--help` and `check` answer at once.
 import argparse
 import asyncio
 import contextlib
+import datetime
 import json
 import os
 import sys
@@ -17,7 +18,9 @@ from typing import Any, TypeVar
 from gateway import __version__
 from gateway.errors import ConfigError, GatewayError
 from gateway.evaluation import arguments
+from gateway.filters import LISTED, SHARED
 from gateway.profile import MODES
+from gateway.rollups import GROUPS
 
 T = TypeVar("T")
 
@@ -65,21 +68,25 @@ def parser() -> argparse.ArgumentParser:
     route.add_argument("--pool", help="default: HYDRA_POOL")
     decisions = command("decisions", _decisions, "List who answered, why, tokens and dollars.")
     decisions.add_argument("--limit", type=int, default=20, help="how many (20)")
-    for name in ("model", "key", "session", "mode", "reason", "status", "tag"):
+    for name in (*LISTED, *SHARED):
         decisions.add_argument(f"--{name}", help=f"only this {name}")
     costs = command("costs", _costs, "Sum up spend, tokens and savings.")
     costs.add_argument(
-        "--group-by", default="model", help="comma list of model, key, tag, mode, day, hour (model)"
+        "--group-by", default="model", help=f"comma list of {', '.join(GROUPS)} (model)"
     )
     for each in (decisions, costs):
         each.add_argument("--since", help="ISO 8601 time or Unix seconds")
         each.add_argument("--until", help="ISO 8601 time or Unix seconds")
     models = command("models", _models, "List the profiles, their capabilities and prices.")
+    prices = command("prices", _prices, "List every profile's rates with their source and age.")
+    prices.add_argument(
+        "--diff", action="store_true", help="only where they differ from litellm's bundled table"
+    )
     evaluate = command("evaluate", _evaluate, "Route recorded outcomes; frontier, hull, intervals.")
     arguments.add_evaluate(evaluate)
     calibrate = command("calibrate", _calibrate, "Fit a pool's modes to recorded outcomes.")
     arguments.add_calibrate(calibrate)
-    for each in (check, route, decisions, costs, models, evaluate, calibrate):
+    for each in (check, route, decisions, costs, models, prices, evaluate, calibrate):
         each.add_argument("--json", action="store_true", help="JSON instead of a table")
     return top
 
@@ -97,7 +104,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gateway import catalog
+    from gateway import catalog, price_list
     from gateway.serving import plan
 
     try:
@@ -109,6 +116,7 @@ def _check(options: argparse.Namespace) -> int:
         raise
     found = planned.catalog
     warnings = [*planned.settings.warnings, *_outdated(planned), *catalog.warnings(found)]
+    warnings += price_list.warnings(found, _today())
     usable = [name for name in found.profiles if found.is_usable(name)]
     if options.json:
         _print_json(
@@ -181,7 +189,8 @@ def _route(options: argparse.Namespace) -> int:
 
 def _decisions(options: argparse.Namespace) -> int:
     from gateway import tables
-    from gateway.ledger import FILTERS, Page
+    from gateway.filters import FILTERS
+    from gateway.ledger import Page
 
     filters = {name: getattr(options, name) for name in FILTERS if getattr(options, name)}
 
@@ -243,6 +252,36 @@ def _models(options: argparse.Namespace) -> int:
     else:
         tables.show(tables.models(found))
     return 0
+
+
+def _prices(options: argparse.Namespace) -> int:
+    from gateway import price_list, tables
+    from gateway.serving import plan
+
+    found, today = plan(os.environ).catalog, _today()
+    if options.diff:
+        apart = price_list.differences(found)
+        if options.json:
+            _print_json(apart)
+        elif apart["differences"]:
+            tables.show(tables.price_differences(apart["differences"]))
+        else:
+            print("no profile's price differs from litellm's bundled table")
+        if apart["not_in_the_table"] and not options.json:
+            print(f"not in the table: {', '.join(apart['not_in_the_table'])}")
+        return 0
+    rows = price_list.rows(found, today)
+    if options.json:
+        _print_json(rows)
+        return 0
+    tables.show(tables.prices(rows))
+    for warning in price_list.warnings(found, today):
+        print(f"warning: {warning}")
+    return 0
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 def _evaluate(options: argparse.Namespace) -> int:

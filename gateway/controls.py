@@ -14,7 +14,7 @@ from gateway.profile import MODES
 
 _FIELDS: Final = ("threshold", "mode", "pool", "session", "tags", "explain")
 _MAX_CHARS: Final = 256  # of a pool's or session's name and of a tag: they go into log and headers
-_MAX_TAGS: Final = 16  # as many as the log counts (rollups.py)
+_MAX_TAGS: Final = 16  # as many as the log counts (filters.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def of(
         mode=mode,
         pool=_name(above.get("pool") or hydra.get("pool"), "pool"),
         session=_name(above.get("session") or hydra.get("session"), "session")
-        or (client_session if _is_name(client_session) else None),
+        or (client_session if is_name(client_session) else None),
         tags=_tags(above.get("tags") or hydra.get("tags")),
         explain=_explain(hydra.get("explain")),
     )
@@ -105,7 +105,7 @@ def _mode(value: object, where: str) -> str:
 def _name(value: object, field: str) -> str | None:
     if value is None or value == "":
         return None
-    if not _is_name(value):
+    if not is_name(value):
         raise InvalidRequest(
             f"'hydra.{field}' must be a string of at most {_MAX_CHARS} printable characters",
             param=f"hydra.{field}",
@@ -113,7 +113,8 @@ def _name(value: object, field: str) -> str | None:
     return value
 
 
-def _is_name(value: object) -> TypeGuard[str]:
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether the log can keep it as a name."""
     return isinstance(value, str) and 0 < len(value) <= _MAX_CHARS and value.isprintable()
 
 

@@ -27,6 +27,7 @@ Reason = Literal[
 ]
 Status = Literal["started", "ok", "error", "aborted"]
 CostStatus = Literal["exact", "estimated", "unknown"]
+CostSource = Literal["prices", "provider"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +127,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens as the provider counted them. `cached` and `cache_write` are parts of `prompt`;
-    `reasoning` is part of `completion`; `audio` counts both directions."""
+    """Tokens as the provider counted them, and what else it bills by.
+
+    `cached`, `cache_write` and `image_input` are parts of `prompt`, `reasoning` and `image_output`
+    of `completion`, `cache_write_1h` of `cache_write`; `audio` counts both directions, and
+    `audio_output` is its part of `completion`.
+    """
 
     prompt: int = 0
     cached: int = 0
@@ -135,8 +140,24 @@ class Usage:
     completion: int = 0
     reasoning: int = 0
     audio: int = 0
+    cache_write_1h: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    web_searches: int = 0
+    service: str = ""  # that served the request: flex, priority, ...; "" is the plain one
+    cost_usd: Decimal | None = None  # what the provider says that it bills
 
     def to_dict(self) -> dict[str, object]:
+        """The six counts, and of the rest what is there."""
+        rest = {
+            "cache_write_1h": self.cache_write_1h,
+            "audio_output": self.audio_output,
+            "image_input": self.image_input,
+            "image_output": self.image_output,
+            "web_searches": self.web_searches,
+            "service_tier": self.service,
+        }
         return {
             "prompt": self.prompt,
             "cached": self.cached,
@@ -144,6 +165,7 @@ class Usage:
             "completion": self.completion,
             "reasoning": self.reasoning,
             "audio": self.audio,
+            **{name: value for name, value in rest.items() if value},
         }
 
 
@@ -155,6 +177,7 @@ class Cost:
     status: CostStatus
     baseline: str | None
     baseline_usd: Decimal | None
+    source: CostSource = "prices"
 
     @property
     def savings_usd(self) -> Decimal | None:
@@ -163,13 +186,15 @@ class Cost:
         return self.baseline_usd - self.usd
 
     def to_dict(self) -> dict[str, object]:
-        return {
+        """The record's part; `cost_source` is there only if it is not our prices."""
+        entry: dict[str, object] = {
             "cost_usd": _dollars(self.usd),
             "cost_status": self.status,
             "baseline": self.baseline,
             "baseline_cost_usd": _dollars(self.baseline_usd),
             "savings_usd": _dollars(self.savings_usd),
         }
+        return entry if self.source == "prices" else {**entry, "cost_source": self.source}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +217,7 @@ class Circumstances:
     predictor_ms: float | None
     router_ms: float
     request_id: str | None = None  # the caller's x-request-id, or the one we gave; served only
+    user: str | None = None  # the client's name for the person behind the request
     content: Mapping[str, object] | None = None  # only with HYDRA_LOG_CONTENT=true
 
     def to_dict(self) -> dict[str, object]:
@@ -215,6 +241,8 @@ class Circumstances:
         }
         if self.request_id is not None:
             entry["request_id"] = self.request_id
+        if self.user is not None:
+            entry["user"] = self.user
         if self.content is not None:
             entry["content"] = self.content
         return entry

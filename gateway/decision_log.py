@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import spool, spool_files
+from gateway.feedback import Feedback
 from gateway.ledger import Ledger, LogUnavailable, Page
+from gateway.listing import Step
 from gateway.redis_connection import connect
 from gateway.shipper import Shipper
 from gateway.spool import Spool, SpoolError
@@ -52,7 +54,10 @@ class LogStatus:
 class DecisionLog:
     """Open with `async with DecisionLog.open(...) as log`."""
 
-    def __init__(self, writer: Spool, shipper: Shipper, ledger: Ledger, root: Path) -> None:
+    def __init__(
+        self, writer: Spool, shipper: Shipper, ledger: Ledger, feedback: Feedback, root: Path
+    ) -> None:
+        self.feedback = feedback
         self._spool = writer
         self._shipper = shipper
         self._ledger = ledger
@@ -83,7 +88,8 @@ class DecisionLog:
         )
         tasks = [asyncio.create_task(shipper.run()), asyncio.create_task(shipper.keep_house())]
         try:
-            yield cls(writer, shipper, Ledger(reading), root)
+            feedback = Feedback(reading, ttl_s=detail_ttl_s)
+            yield cls(writer, shipper, Ledger(reading), feedback, root)
         finally:
             await shipper.drain(DRAIN_S)
             for task in tasks:
@@ -164,6 +170,14 @@ class DecisionLog:
     ) -> list[dict[str, Any]]:
         """Sums; see Ledger.costs. Raises LogUnavailable and ValueError."""
         return await self._ledger.costs(group_by=group_by, since=since, until=until)
+
+    async def last_id(self) -> str:
+        """See Listing.last_id. Raises LogUnavailable."""
+        return await self._ledger.listing.last_id()
+
+    async def after(self, last: str, filters: Mapping[str, str]) -> Step:
+        """What was logged after an entry; see Listing.after. Raises LogUnavailable, ValueError."""
+        return await self._ledger.listing.after(last, filters)
 
     def status(self) -> LogStatus:
         """As of the last second."""

@@ -1,10 +1,10 @@
 """One batch of finished records to Redis, in one round trip, so that it counts exactly once.
 
 Not when or how often (shipper.py). The details are written first; writing them again changes
-nothing. Stream, rollups and position then change in one script, and only if the writer's position
-in Redis is the one this batch follows on. So a batch that arrived although its answer did not, a
-late one from a connection given up, and a Redis that went back a second all show in the answer,
-and nothing is counted twice or skipped.
+nothing. Stream, indexes, rollups and position then change in one script, and only if the writer's
+position in Redis is the one this batch follows on. So a batch that arrived although its answer did
+not, a late one from a connection given up, and a Redis that went back a second all show in the
+answer, and nothing is counted twice or skipped.
 """
 
 import asyncio
@@ -15,10 +15,12 @@ from typing import Any, Final, cast
 from redis import exceptions
 from redis.asyncio import Redis
 
-from gateway import redis_keys, rollups, stream_fields
+from gateway import filters, redis_keys, rollups, stream_fields
 from gateway.spool_files import Event
 
-# KEYS: positions, stream, hours, days, then one rollup each. Integers travel as text: Lua's
+# KEYS: positions, stream, hours, days, indexed, then the indexes, then the rollups. An index entry
+# has the id of the stream's, which is given here; "3=77 5=12" are the third and the fifth record of
+# the batch with their marks (filters.py). Integers travel as text: Lua's
 # numbers are doubles. All that follows the first write is `pcall`: a script is not undone when a
 # command in its middle fails, so one bad value must not stop it half-way. What makes Redis refuse
 # writes altogether (no memory, no disk, a replica) already fails at the first one.
@@ -35,25 +37,41 @@ local function try(...)
   return answer
 end
 local max_len = next_text()
-local names = {}
+local names, ids = {}, {}
 for i = 1, next_number() do names[i] = next_text() end
-for _ = 1, next_number() do
+for n = 1, next_number() do
   local entry = {}
   for i = 1, #names do entry[2 * i - 1] = names[i]; entry[2 * i] = next_text() end
   for _ = 1, 2 * next_number() do entry[#entry + 1] = next_text() end
-  try('XADD', KEYS[2], '*', unpack(entry))
+  ids[n] = try('XADD', KEYS[2], '*', unpack(entry))
+  if type(ids[n]) == 'table' then ids[n] = nil end
 end
 try('XTRIM', KEYS[2], 'MAXLEN', '~', max_len)
 for k = 3, 4 do
   for _ = 1, next_number() do try('ZADD', KEYS[k], next_text(), next_text()) end
 end
+if ids[1] then try('SET', KEYS[5], ids[1], 'NX') end
+local first = redis.pcall('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+local oldest, indexes = first and first[1] or '0', next_number()
+for k = 6, 5 + indexes do
+  for n, mark in string.gmatch(next_text(), '(%d+)=?(%d*)') do
+    local id = ids[tonumber(n)]
+    if id then try('XADD', KEYS[k], id, 'm', mark) end
+  end
+  try('XTRIM', KEYS[k], 'MINID', '~', oldest)
+end
 local measures = {}
 for i = 1, next_number() do measures[i] = next_text() end
-for k = 5, #KEYS do
-  local max_rows = next_number()
-  for _ = 1, next_number() do
+for k = 6 + indexes, #KEYS do
+  local max_rows, rows = next_number(), next_number()
+  local is_full = false
+  if max_rows > 0 then
+    local fields = redis.pcall('HLEN', KEYS[k])
+    is_full = type(fields) == 'number' and fields + rows * #measures > max_rows * 4
+  end
+  for _ = 1, rows do
     local row, other = next_text(), next_text()
-    if max_rows > 0 and redis.pcall('HEXISTS', KEYS[k], row .. ' requests') == 0 then
+    if is_full and redis.pcall('HEXISTS', KEYS[k], row .. ' requests') == 0 then
       local fields = redis.pcall('HLEN', KEYS[k])
       if type(fields) == 'number' and fields >= max_rows * 4 then row = other end
     end
@@ -108,7 +126,7 @@ async def _call(
     writer_id: str, batch: Sequence[Event], *, after: int, stream_max_len: int
 ) -> tuple[list[str], list[str]]:
     """KEYS and ARGV of the script."""
-    increments = rollups.Increments()
+    increments, postings = rollups.Increments(), filters.Postings()
     names = stream_fields.FIELDS
     arguments = [writer_id, str(after), str(batch[-1].seq), str(stream_max_len)]
     arguments += (str(len(names)), *names, str(len(batch)))
@@ -118,26 +136,23 @@ async def _call(
         record = event.record()
         values, extra = stream_fields.encode(record)
         arguments += (*values, str(len(extra) // 2), *extra)
+        postings.add(number, record, values)
         increments.add(record)
-    days = rollups.days(increments.hours)
-    for buckets in (increments.hours, days):
-        arguments.append(str(len(buckets)))
-        for bucket in buckets:
+    indexes, sums = postings.by_index(), increments.by_bucket()
+    buckets = [bucket for by, bucket in sums if by is None]
+    for are_hours in (True, False):
+        some = [bucket for bucket in buckets if rollups.is_hour(bucket) is are_hours]
+        arguments.append(str(len(some)))
+        for bucket in some:
             arguments += (str(rollups.unix_time(bucket)), bucket)
+    arguments += (str(len(indexes)), *indexes.values())
     arguments += (str(len(rollups.MEASURES)), *rollups.MEASURES)
     keys = [redis_keys.POSITIONS, redis_keys.DECISIONS, redis_keys.HOURS, redis_keys.DAYS]
-    by_tag = increments.hours_by_tag
-    for key_of, rollup, is_by_tag in (
-        (redis_keys.hour, increments.hours, False),
-        (redis_keys.day, days, False),
-        (redis_keys.hour, by_tag, True),
-        (redis_keys.day, rollups.days(by_tag), True),
-    ):
-        for bucket, rows in rollup.items():
-            keys.append(key_of(bucket, by_tag=is_by_tag))
-            arguments += (str(rollups.MAX_TAG_ROWS if is_by_tag else 0), str(len(rows)))
-            for row, measures in rows.items():
-                other = rollups.other_field(row) if is_by_tag else ""
-                arguments += (rollups.field_of(row), other)
-                arguments += ("" if amount is None else str(amount) for amount in measures)
+    keys += (redis_keys.INDEXED, *indexes)
+    for (by, bucket), rows in sums.items():
+        keys.append(redis_keys.rollup(bucket, by))
+        arguments += (str(rollups.MAX_TWIN_ROWS if by else 0), str(len(rows)))
+        for row, measures in rows.items():
+            arguments += (rollups.field_of(row), rollups.other_field(row) if by else "")
+            arguments += ("" if amount is None else str(amount) for amount in measures)
     return keys, arguments

@@ -101,7 +101,7 @@ def _pace(profile: Profile | None) -> tuple[float, float]:
     """Seconds to the first token and per token: about 0.3 s and 130 tokens/s for a small model."""
     price = 5.0
     if profile is not None and profile.price is not None:
-        price = max(0.5, float(profile.price.output_usd_per_mtok))
+        price = max(0.5, float(profile.price.base.output_usd_per_mtok))
     return 0.2 + 0.02 * price, 1 / (40 + 400 / price)
 
 

@@ -93,7 +93,7 @@ def error_answer(
 async def count_tokens(http: Request[State]) -> Response:
     """POST /v1/messages/count_tokens: the provider's count where it has one, else our estimate."""
     authenticated(http)
-    counted = request.parse(await _body(http), http.headers, protocols.COUNTING)
+    counted = request.parse(await read_body(http), http.headers, protocols.COUNTING)
     if not counted.is_routed:
         upstream = http.state["upstream"]
         profile = http.state["intake"].named(counted.model)
@@ -140,7 +140,7 @@ async def _routed(
     # Looking a name up in Starlette's headers reads all of them, and a dozen are looked up.
     headers = dict(http.headers)
     key = keys.authenticate(headers, http.state["settings"].keys)
-    parsed = request.parse(await _body(http), headers, protocol)
+    parsed = request.parse(await read_body(http), headers, protocol)
     return await http.state["intake"].decide(
         parsed,
         key_id=None if key is None else key.id,
@@ -200,7 +200,7 @@ async def _unless_client_leaves(http: Request[State], work: Awaitable[T]) -> T:
         watching.cancel()
 
 
-async def _body(http: Request[State]) -> bytes:
+async def read_body(http: Request[State]) -> bytes:
     """The whole body. Raises BodyTooLarge after reading on, so that the client hears of it."""
     limit = http.state["settings"].max_body_mib * 2**20
     pieces: list[bytes] = []
@@ -269,18 +269,18 @@ def _entry(name: str, owner: str, created: int) -> dict[str, object]:
 
 def _facts(profile: Profile) -> dict[str, object]:
     """What a client may want to know of a profile: limits in tokens, features, list prices."""
-    price = profile.price
+    rates = None if profile.price is None else profile.price.base
     return {
         "context_tokens": profile.limits.context_tokens,
         "output_tokens": profile.limits.output_tokens,
         "features": sorted(profile.features),
         "price": None
-        if price is None
+        if rates is None
         else {
-            "input_usd_per_mtok": money.to_text(price.input_usd_per_mtok),
-            "output_usd_per_mtok": money.to_text(price.output_usd_per_mtok),
-            "cached_input_usd_per_mtok": _dollars(price.cached_input_usd_per_mtok),
-            "cache_write_usd_per_mtok": _dollars(price.cache_write_usd_per_mtok),
+            "input_usd_per_mtok": money.to_text(rates.input_usd_per_mtok),
+            "output_usd_per_mtok": money.to_text(rates.output_usd_per_mtok),
+            "cached_input_usd_per_mtok": _dollars(rates.cached_input_usd_per_mtok),
+            "cache_write_usd_per_mtok": _dollars(rates.cache_write_usd_per_mtok),
         },
     }
 

@@ -194,4 +194,5 @@ class Exchange:
         said = None if self._meter is None else self._meter.prompt
         text_bytes = 0 if self._meter is None else self._meter.text_bytes
         prompt = said or Usage(prompt=self.routed.request.demands.prompt_tokens)
-        return replace(prompt, completion=demands.tokens_in(text_bytes))
+        service = prompt.service or ("" if self._meter is None else self._meter.service)
+        return replace(prompt, completion=demands.tokens_in(text_bytes), service=service)

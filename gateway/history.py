@@ -42,6 +42,9 @@ MISTRAL_IDS: Final = ToolIds(re.compile(r"[a-zA-Z0-9]{9}"), lambda made: made[:9
 GEMINI_IDS: Final = ToolIds(re.compile(r".+", re.DOTALL), lambda made: f"call_{made[:24]}")
 
 
+_REFUSE_REASONING: Final = ("cerebras", "groq", "mistral")
+
+
 class Reader(NamedTuple):
     """What the model that is to read the conversation understands."""
 
@@ -65,7 +68,7 @@ def reader(provider: str, model: str, *, is_self_hosted: bool) -> Reader:
     if provider == "openai" and not is_self_hosted:
         return Reader(False, OPENAI_IDS, takes_reasoning=False, foreign=foreign + _NOT_OPENAIS)
     ids = MISTRAL_IDS if provider == "mistral" else OPENAI_IDS
-    return Reader(False, ids, takes_reasoning=True, foreign=foreign)
+    return Reader(False, ids, provider not in _REFUSE_REASONING, foreign=foreign)
 
 
 def for_chat(body: Mapping[str, Any], reader: Reader) -> Mapping[str, Any]:

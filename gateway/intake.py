@@ -83,6 +83,7 @@ class Intake:
             at=datetime.now(UTC),
             key_id=key_id,
             session=request.controls.session,
+            user=request.user,
             endpoint=request.protocol.path,
             request_id=request_id,
             mode=mode,

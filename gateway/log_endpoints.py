@@ -1,16 +1,22 @@
 """The endpoints that read the log: decisions and what they cost."""
 
+import contextlib
 import csv
 import io
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from gateway.endpoints import State, authenticated
+from gateway import json_body
+from gateway.endpoints import State, authenticated, read_body
 from gateway.errors import InvalidRequest, NotFound
+from gateway.feedback import parse as parse_feedback
+from gateway.filters import FILTERS, matcher
 from gateway.keys import ApiKey
-from gateway.ledger import FILTERS
+from gateway.ledger import LogUnavailable
+from gateway.listing import check_id
+from gateway.log_tail import tail
 
 _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 1000
@@ -20,16 +26,13 @@ async def decisions(http: Request[State]) -> Response:
     """GET /v1/decisions: newest first, filtered, page by page."""
     key = authenticated(http)
     _known_parameters(http, (*FILTERS, "limit", "cursor"))
-    filters = {name: http.query_params[name] for name in FILTERS if name in http.query_params}
-    own = _only_key(http, key)
-    if own is not None:
-        filters["key"] = own
     try:
         page = await http.state["log"].decisions(
-            filters=filters, limit=_limit(http), cursor=http.query_params.get("cursor")
+            filters=_filters(http, key), limit=_limit(http), cursor=http.query_params.get("cursor")
         )
     except ValueError as exc:
         raise _invalid(exc) from exc
+    await http.state["log"].feedback.join(page.data)
     return JSONResponse(
         {
             "object": "list",
@@ -37,6 +40,29 @@ async def decisions(http: Request[State]) -> Response:
             "has_more": page.has_more,
             "next_cursor": page.next_cursor,
         }
+    )
+
+
+async def decisions_stream(http: Request[State]) -> Response:
+    """GET /v1/decisions/stream: what is logged from now on, or after an event of an earlier stream,
+    as server-sent events."""
+    key = authenticated(http)
+    _known_parameters(http, (*FILTERS, "cursor"))
+    filters = _filters(http, key)
+    # A browser that comes back repeats the address, with the last id in a header.
+    name, last = "cursor", http.query_params.get("cursor")
+    if http.headers.get("last-event-id"):
+        name, last = "last-event-id", http.headers["last-event-id"]
+    try:
+        matcher(filters)
+        if last is not None:
+            check_id(name, last)
+    except ValueError as exc:
+        raise _invalid(exc) from exc
+    return StreamingResponse(
+        tail(http.state["log"], filters, last),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
     )
 
 
@@ -48,11 +74,32 @@ async def decision(http: Request[State]) -> Response:
     own = _only_key(http, key)
     if found is None or (own is not None and found.get("key_id") != own):
         raise NotFound(f"no decision has the id '{wanted}'", param="id", code="decision_not_found")
+    with contextlib.suppress(LogUnavailable):  # the record itself may come from the spool
+        await http.state["log"].feedback.join([found])
     return JSONResponse(found)
 
 
+async def feedback(http: Request[State]) -> Response:
+    """POST /v1/feedback: a score for a decision's answer; the last one counts."""
+    key = authenticated(http)
+    decision_id, score, comment = parse_feedback(json_body.parse(await read_body(http)))
+    log, own = http.state["log"], _only_key(http, key)
+    found = await log.get(decision_id)
+    if found is None or (own is not None and found.get("key_id") != own):
+        raise NotFound(
+            f"no decision has the id '{decision_id}'",
+            param="decision_id",
+            code="decision_not_found",
+        )
+    kept = await log.feedback.give(
+        decision_id, score, comment, key_id=None if key is None else key.id
+    )
+    return JSONResponse({"object": "feedback", "decision_id": decision_id, **kept})
+
+
 async def costs(http: Request[State]) -> Response:
-    """GET /v1/costs?group_by=model|key|tag|mode|day|hour (a comma list combines them)."""
+    """GET /v1/costs?group_by=model|key|mode|pool|tag|user|session|day|hour (a comma list
+    combines them)."""
     key = authenticated(http)
     _known_parameters(http, ("group_by", "since", "until", "format"))
     group_by = tuple(filter(None, http.query_params.get("group_by", "model").split(",")))
@@ -76,6 +123,13 @@ async def costs(http: Request[State]) -> Response:
     if shape == "csv":
         return Response(_csv(rows, group_by), media_type="text/csv; charset=utf-8")
     return JSONResponse({"object": "list", "data": rows, "has_more": False, "next_cursor": None})
+
+
+def _filters(http: Request[State], key: ApiKey | None) -> dict[str, str]:
+    """Those of the query, within what the caller may see."""
+    filters = {name: http.query_params[name] for name in FILTERS if name in http.query_params}
+    own = _only_key(http, key)
+    return filters if own is None else {**filters, "key": own}
 
 
 def _only_key(http: Request[State], key: ApiKey | None) -> str | None:

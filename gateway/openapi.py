@@ -14,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.decision import CostStatus, Reason, Status
-from gateway.ledger import FILTERS, MAX_LIMIT
+from gateway.decision import CostSource, CostStatus, Reason, Status
+from gateway.feedback import MAX_COMMENT_CHARS
+from gateway.filters import FILTERS
+from gateway.listing import MAX_LIMIT
 from gateway.profile import MODES, RULES
 from gateway.rollups import GROUPS
 
@@ -51,13 +53,16 @@ _FILTER_HELP: Final[Mapping[str, str]] = {
     "model": "The profile that served or, where none did, was chosen.",
     "key": "The id of the caller's key.",
     "session": "The conversation.",
+    "user": "The end user that the request names.",
     "mode": f"One of {', '.join(MODES)}.",
     "reason": f"One of {', '.join(get_args(Reason))}.",
     "status": "One of ok, error, aborted.",
+    "pool": "The pool that was chosen from.",
     "tag": "One of the request's tags.",
     "since": "From this moment: ISO 8601 (UTC where no zone is named) or Unix seconds.",
     "until": "Before this moment, written likewise.",
 }
+_LAST_ID_HELP: Final = "Go on after this id of an event; without one, from now on."
 
 
 async def openapi(http: Request) -> Response:
@@ -155,16 +160,24 @@ def _log_paths() -> Json:
         _query("limit", limit, "Decisions on a page."),
         _query("cursor", cursor, "`next_cursor` of the page before."),
     ]
+    last_id: Json = {
+        **{"name": "last-event-id", "in": "header", "schema": cursor},
+        "description": f"{_LAST_ID_HELP} Stronger than `cursor`.",
+    }
     groups: Json = {
         "type": "array",
         "items": {"type": "string", "enum": list(GROUPS)},
         "default": ["model"],
     }
     shape: Json = {"type": "string", "enum": ["json", "csv"], "default": "json"}
-    range_ = [_query(name, time, f"{_FILTER_HELP[name]} Whole hours.") for name in _RANGE]
+    whole = "Whole hours; by user or session, whole days."
+    range_ = [_query(name, time, f"{_FILTER_HELP[name]} {whole}") for name in _RANGE]
     grouping: Json = {
         **_query(
-            "group_by", groups, "One row for each combination of these; empty: one row in all."
+            "group_by",
+            groups,
+            "One row for each combination of these; empty: one row in all. At most one of tag, user"
+            " and session; user and session not with hour.",
         ),
         "style": "form",
         "explode": False,
@@ -181,10 +194,19 @@ def _log_paths() -> Json:
         "/v1/decisions": _get(
             "decisions", "The log, newest first", "DecisionList", [*filters, *page], errors=_LOG
         ),
+        "/v1/decisions/stream": _tail([*filters, _query("cursor", cursor, _LAST_ID_HELP), last_id]),
         "/v1/decisions/{id}": _get(
             "decision", "One decision", "Decision", [_path_id()], errors=(404, *_READ, 503)
         ),
         "/v1/costs": costs,
+        "/v1/feedback": _post(
+            "feedback",
+            "A score for a decision's answer; the last one counts",
+            "FeedbackRequest",
+            "Feedback",
+            is_routed=False,
+            errors=(*_BODY, 503),
+        ),
     }
 
 
@@ -249,6 +271,24 @@ def _get(
             "summary": summary,
             "parameters": parameters or [],
             "responses": _with_errors(ok, errors, "Error"),
+        }
+    }
+
+
+def _tail(parameters: list[Json]) -> Json:
+    """The path item of the log as it is written."""
+    ok = _response(
+        "Server-sent events without an end: `id` is the event's place in the log, `event` is"
+        " `decision`, `data` is a Decision as in the list.",
+        {},
+    )
+    ok["content"] = {_STREAM: {}}
+    return {
+        "get": {
+            "operationId": "decisionsStream",
+            "summary": "The log as it is written",
+            "parameters": parameters,
+            "responses": _with_errors(ok, (400, *_READ), "Error"),
         }
     }
 
@@ -485,6 +525,8 @@ def _records() -> Json:
     by_dimension: Json = {"type": "object", "additionalProperties": _NUMBER}
     count, number, text = _nullable("integer"), _nullable("number"), _nullable("string")
     usage = ("prompt", "cached", "cache_write", "completion", "reasoning", "audio")
+    rarer = ("cache_write_1h", "audio_output", "image_input", "image_output", "web_searches")
+    counted: Json = {name: _COUNT for name in rarer}
     decided: Json = {
         **{name: _TEXT for name in ("id", "endpoint", "pool", "model_requested", "chosen")},
         **{name: _TEXT for name in ("catalog_sha", "predictor_sha", "prompt_sha256")},
@@ -505,7 +547,10 @@ def _records() -> Json:
         **{name: text for name in ("served_by", "finish_reason", "error", "baseline")},
         "status": {"enum": list(get_args(Status))},
         "disconnected": _FLAG,
-        "usage": {**_object({name: _COUNT for name in usage}), "type": ["object", "null"]},
+        "usage": {
+            **_object({name: _COUNT for name in usage}, {**counted, "service_tier": _TEXT}),
+            "type": ["object", "null"],
+        },
         **{name: _ref("Dollars") for name in ("cost_usd", "baseline_cost_usd", "savings_usd")},
         "cost_status": {"enum": list(get_args(CostStatus))},
         **{name: number for name in ("ttft_ms", "latency_ms")},
@@ -533,10 +578,21 @@ def _records() -> Json:
         "Candidate": _object(candidate),
         "Attempt": _object({"model": _TEXT, "status": count, "error": text, "latency_ms": number}),
         "Decision": {
-            **_object(decided, {"request_id": text, "demands": {"type": "object"}, **outcome}),
+            **_object(
+                decided,
+                {
+                    **{"request_id": text, "user": text, "demands": {"type": "object"}},
+                    **{**outcome, "cost_source": {"enum": list(get_args(CostSource))}},
+                },
+            ),
             "description": "What was decided and, once its answer has ended, what came of it.",
         },
         "DecisionList": _list("Decision"),
+        "FeedbackRequest": _object(
+            {"decision_id": _TEXT, "score": {"type": "number", "minimum": 0, "maximum": 1}},
+            {"comment": {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARS}},
+        ),
+        "Feedback": _object({"decision_id": _TEXT, "score": _NUMBER, "ts": _TEXT}),
         "CostRow": {
             **_object(sums, groups),
             "description": "Sums, after the fields that the row is grouped by.",

@@ -4,10 +4,10 @@ Not a bill (costing.py) and not where prices come from (profile_file.py, bundled
 frozen values; what one of them leaves out has one rule, in `Rates.billed`.
 """
 
+import dataclasses
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
-from datetime import date as Date
 from decimal import Decimal
 from typing import Final
 
@@ -54,7 +54,7 @@ class Rates:
         return self.billed(BILLED_AS[kind]) if own is None else own
 
 
-KINDS: Final = tuple(field.name for field in fields_of(Rates))
+KINDS: Final = tuple(field.name for field in dataclasses.fields(Rates))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +91,9 @@ class Price:
             key=lambda tier: (tier.above_prompt_tokens, tier.service),
         )
 
-    def age_days(self, today: Date) -> int | None:
+    def age_days(self, today: datetime.date) -> int | None:
         """Days since the price was read; None where its date is unknown."""
         try:
-            return (today - Date.fromisoformat(self.date)).days
+            return (today - datetime.date.fromisoformat(self.date)).days
         except ValueError:
             return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway import anchors, bundled_prices, yaml_fields
+from gateway.price import BILLED_AS, KINDS, Price, Rates, Tier
 from gateway.profile import (
     DEFAULT_EXPECTED_OUTPUT_TOKENS,
     FEATURES,
@@ -20,11 +21,11 @@ from gateway.profile import (
     Dimension,
     Limits,
     PredictorFacts,
-    Price,
     Profile,
 )
 from gateway.yaml_fields import Fields
 
+_REQUIRED: Final = frozenset(KINDS) - BILLED_AS.keys()
 _RESERVED_NAME: Final = "auto"
 _NAME: Final = re.compile(r"[\w.:/@+-]+", re.ASCII)  # it goes into response headers
 
@@ -141,27 +142,45 @@ def _price(fields: Fields) -> Price | None:
     price = fields.mapping("price")
     if price is None:
         return None
-    amounts: dict[str, Decimal | None] = {
-        name: price.number(name, required=not name.startswith("cache"))
-        for name in (
-            "input_usd_per_mtok",
-            "output_usd_per_mtok",
-            "cached_input_usd_per_mtok",
-            "cache_write_usd_per_mtok",
-        )
-    }
+    base = _rates(price)
+    tiers = [_tier(tier) for tier in price.listed("tiers")]
+    keys = [(tier.above_prompt_tokens, tier.service) for tier in tiers if tier is not None]
+    if len(set(keys)) < len(keys):
+        price.reject("tiers", "two of them are for the same prompts and service")
+    request_usd, web_search_usd = price.number("request_usd"), price.number("web_search_usd")
     source, date = price.text("source"), price.text("date")
     price.close()
-    usd_in, usd_out = amounts.pop("input_usd_per_mtok"), amounts.pop("output_usd_per_mtok")
-    if usd_in is None or usd_out is None:
+    if base is None:
         return None
     return Price(
-        input_usd_per_mtok=usd_in,
-        output_usd_per_mtok=usd_out,
-        **amounts,
+        base=base,
+        tiers=tuple(tier for tier in tiers if tier is not None),
+        request_usd=request_usd or Decimal(0),
+        web_search_usd=web_search_usd,
         source=source or "",
         date=date or "",
     )
+
+
+def _rates(fields: Fields) -> Rates | None:
+    """The rates of a price or of one of its tiers."""
+    found = {kind: fields.number(kind, required=kind not in BILLED_AS) for kind in KINDS}
+    rates = {kind: usd for kind, usd in found.items() if usd is not None}
+    return Rates(**rates) if rates.keys() >= _REQUIRED else None
+
+
+def _tier(fields: Fields) -> Tier | None:
+    above = fields.integer("above_prompt_tokens", low=1)
+    service = fields.text("service_tier")
+    if "above_prompt_tokens" not in fields and "service_tier" not in fields:
+        fields.complain(
+            fields.path, "give above_prompt_tokens, service_tier or both: when does it hold?"
+        )
+    rates = _rates(fields)
+    fields.close()
+    if rates is None:
+        return None
+    return Tier(rates=rates, above_prompt_tokens=above or 0, service=service or "")
 
 
 def _completed(limits: Limits | None, bundled: Limits) -> Limits:

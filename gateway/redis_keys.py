@@ -5,7 +5,9 @@ with the stream carry the hash tag `{hydra:decisions}`; a cluster puts them on t
 stream itself, whose name has no braces and so hashes whole, to the same bytes.
 """
 
-from typing import Final
+import hashlib
+import re
+from typing import Final, Literal
 
 PREFIX: Final = "hydra:"
 TAG: Final = "{hydra:decisions}"
@@ -14,12 +16,15 @@ DECISIONS: Final = "hydra:decisions"
 POSITIONS: Final = f"hydra:{TAG}:positions"
 HOURS: Final = f"hydra:{TAG}:hours"
 DAYS: Final = f"hydra:{TAG}:days"
+INDEXED: Final = f"hydra:{TAG}:indexed"
 
 _DECISION: Final = "hydra:decision:"
-_HOUR: Final = f"hydra:{TAG}:hour:"
-_DAY: Final = f"hydra:{TAG}:day:"
-_HOUR_TAGS: Final = f"hydra:{TAG}:hour-tags:"
-_DAY_TAGS: Final = f"hydra:{TAG}:day-tags:"
+_FEEDBACK: Final = f"hydra:{TAG}:feedback:"
+_INDEX: Final = f"hydra:{TAG}:index:"
+_SHARED_INDEX: Final = f"hydra:{TAG}:shared-index:"
+_PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9_.@/+=-]{1,64}")
+
+By = Literal["tag", "user", "session"]
 
 KEYS: Final[tuple[tuple[str, str, str], ...]] = (
     # (key, type, what it holds); <...> stands for the part that varies
@@ -34,24 +39,46 @@ KEYS: Final[tuple[tuple[str, str, str], ...]] = (
         "The whole record as JSON, with logged content if that is on; expires.",
     ),
     (
+        f"{_FEEDBACK}<id>",
+        "string",
+        "The last feedback on a decision, as JSON; expires as the record does.",
+    ),
+    (
         POSITIONS,
         "hash",
         "For each writer of a spool, the sequence number of its last delivered record.",
     ),
+    (
+        INDEXED,
+        "string",
+        "The stream's first id that the indexes below know; an earlier version wrote none.",
+    ),
+    (
+        f"{_INDEX}<filter>:<value>",
+        "stream",
+        "The stream's ids with one model, key, mode, reason, status or pool; trimmed as it is.",
+    ),
+    (
+        f"{_SHARED_INDEX}<filter>:<number>",
+        "stream",
+        "The same for sessions, tags and users, 1024 of each, a hash of the value beside each id.",
+    ),
     (HOURS, "sorted set", "The hours (UTC) that have a rollup, scored by their Unix time."),
     (DAYS, "sorted set", "The days (UTC) that have a rollup, scored by their Unix time."),
     (
-        f"{_HOUR}<YYYY-MM-DDTHH>",
+        f"hydra:{TAG}:hour:<YYYY-MM-DDTHH>",
         "hash",
-        "Sums of one hour for each model, key and mode; money in whole picodollars; kept for ever.",
+        "Sums of one hour by model, key, mode and pool; money in whole picodollars; kept for ever.",
     ),
-    (f"{_DAY}<YYYY-MM-DD>", "hash", "The same sums of one day."),
+    (f"hydra:{TAG}:day:<YYYY-MM-DD>", "hash", "The same sums of one day."),
     (
-        f"{_HOUR_TAGS}<YYYY-MM-DDTHH>",
+        f"hydra:{TAG}:hour-tags:<YYYY-MM-DDTHH>",
         "hash",
-        "The same sums for each model, key, mode and tag; a request counts once under each tag.",
+        "The same sums by model, key, mode, pool and tag; a request counts once under each tag.",
     ),
-    (f"{_DAY_TAGS}<YYYY-MM-DD>", "hash", "The same sums by tag of one day."),
+    (f"hydra:{TAG}:day-tags:<YYYY-MM-DD>", "hash", "The same sums by tag of one day."),
+    (f"hydra:{TAG}:day-users:<YYYY-MM-DD>", "hash", "The same sums by end user of one day."),
+    (f"hydra:{TAG}:day-sessions:<YYYY-MM-DD>", "hash", "The same sums by session of one day."),
 )
 
 
@@ -60,19 +87,36 @@ def decision(decision_id: str) -> str:
     return _DECISION + decision_id
 
 
-def hour(bucket: str, *, by_tag: bool = False) -> str:
-    """The rollup of an hour.
+def feedback(decision_id: str) -> str:
+    """The key of the feedback on one decision."""
+    return _FEEDBACK + decision_id
 
-    >>> hour("2026-11-23T18")
-    'hydra:{hydra:decisions}:hour:2026-11-23T18'
+
+def index(name: str, value: str) -> str:
+    """The ids of one value of a filter; a value that is long or has odd characters is hashed.
+
+    >>> index("mode", "iso")
+    'hydra:{hydra:decisions}:index:mode:iso'
+    >>> index("key", "a b")
+    'hydra:{hydra:decisions}:index:key:~c8687a08aa5d6ed2044328fa6a697ab8'
     """
-    return (_HOUR_TAGS if by_tag else _HOUR) + bucket
+    if not _PLAIN_VALUE.fullmatch(value):
+        value = "~" + hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:32]
+    return f"{_INDEX}{name}:{value}"
 
 
-def day(bucket: str, *, by_tag: bool = False) -> str:
-    """The rollup of a day.
+def shared_index(name: str, number: int) -> str:
+    """The ids of the values of a filter that share this number."""
+    return f"{_SHARED_INDEX}{name}:{number}"
 
-    >>> day("2026-11-23", by_tag=True)
+
+def rollup(bucket: str, by: By | None = None) -> str:
+    """The sums of an hour or a day, or their twin.
+
+    >>> rollup("2026-11-23T18")
+    'hydra:{hydra:decisions}:hour:2026-11-23T18'
+    >>> rollup("2026-11-23", "tag")
     'hydra:{hydra:decisions}:day-tags:2026-11-23'
     """
-    return (_DAY_TAGS if by_tag else _DAY) + bucket
+    kind = "hour" if "T" in bucket else "day"
+    return f"hydra:{TAG}:{kind}-{by}s:{bucket}" if by else f"hydra:{TAG}:{kind}:{bucket}"

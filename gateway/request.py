@@ -37,6 +37,7 @@ class ModelRequest:
     stream: bool
     wants_usage: bool  # stream_options.include_usage: the client asked for the usage chunk
     controls: Controls
+    user: str | None  # the client's name for the person behind the request
     demands: Demands
     prompt_chars: int
     prompt_sha256: str  # of the messages' texts: the same prompt has the same
@@ -88,6 +89,7 @@ def parse(
         stream=bool(stream) and protocol.is_streamed,
         wants_usage=_wants_usage(body),
         controls=controls.of(headers, hydra, suffix_mode, _client_session(body)),
+        user=_end_user(chat),
         demands=demanded,
         prompt_chars=sum(map(len, texts)),
         prompt_sha256=hashlib.sha256("\n".join(texts).encode("utf-8", "replace")).hexdigest(),
@@ -138,6 +140,13 @@ def _client_session(body: Mapping[str, object]) -> object:
     metadata = body.get("metadata")
     from_metadata = metadata.get("session_id") if isinstance(metadata, dict) else None
     return from_metadata or body.get("prompt_cache_key") or body.get("previous_response_id")
+
+
+def _end_user(chat: Mapping[str, object]) -> str | None:
+    """In any protocol's field, which has become one of a chat body. It was not written for us, so
+    one that we can't keep is ignored."""
+    names = (chat.get("user"), chat.get("safety_identifier"))
+    return next(filter(controls.is_name, names), None)
 
 
 def _wants_usage(body: Mapping[str, object]) -> bool:

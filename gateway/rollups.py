@@ -1,8 +1,9 @@
 """The sums of an hour and of a day: what a record adds to them, and what they add up to.
 
 Pure values; delivery.py writes them and ledger.py reads them. A rollup is a hash whose fields are
-`["model","key","mode"] measure`, in the by-tag twins `["model","key","mode","tag"] measure`. A
-measure that was never known has no field, so that unknown money is not a zero.
+`["model","key","mode","pool"] measure`; in the twins by tag, user or session the value follows. An
+earlier version wrote no pool. A measure that was never known has no field, so that unknown money is
+not a zero.
 """
 
 import json
@@ -10,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gateway import money
+from gateway.filters import MAX_TAGS
+from gateway.redis_keys import By
 
 MEASURES: Final = (
     "requests",
@@ -23,49 +26,73 @@ MEASURES: Final = (
     "baseline_picodollars",
     "savings_picodollars",
 )
-GROUPS: Final = ("model", "key", "mode", "tag", "day", "hour")
+GROUPS: Final = ("model", "key", "mode", "pool", "tag", "user", "session", "day", "hour")
+MAIN: Final = ("model", "key", "mode", "pool")  # what each row has
+TWINS: Final[tuple[By, ...]] = ("tag", "user", "session")  # kept apart, so that one can be asked
+BY_DAY_ONLY: Final[tuple[By, ...]] = ("user", "session")
 
-# Tags are the callers' free text and rollups are kept for ever: what comes after the first
-# thousand different rows of a bucket is counted under one tag.
-MAX_TAG_ROWS: Final = 1000
-MAX_TAGS: Final = 16  # of one request
+# The twins' values are the callers' free text and rollups are kept for ever: what comes after the
+# first thousand different rows of a bucket is counted under one value.
+MAX_TWIN_ROWS: Final = 1000
 MAX_TAG_CHARS: Final = 64
-OTHER_TAG: Final = "(other)"
+MAX_NAME_CHARS: Final = 256  # of a session or a user, as long as a request may give one
+OTHER: Final = "(other)"
 
 _MAX_PICODOLLARS: Final = 10**18  # a million dollars for one request is an error, not a price
 
 Measures = list[int | None]  # in the order of MEASURES
-Row = tuple[str, ...]  # model, key, mode and, in the twins by tag, tag
+Row = tuple[str, ...]  # MAIN and, in a twin, its value
 Rows = dict[Row, Measures]
+_Alike = tuple[
+    str, str, str, str, str, tuple[str, ...], str, str
+]  # hour, MAIN, tags, user, session
+_T = TypeVar("_T", bound=tuple[Any, ...])
 
+_PLACES: Final = {measure: place for place, measure in enumerate(MEASURES)}
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Increments:
-    """What a batch of records adds: rows by hour, without tags and by tag."""
+    """What a batch of records adds."""
 
     def __init__(self) -> None:
-        self.hours: dict[str, Rows] = {}
-        self.hours_by_tag: dict[str, Rows] = {}
+        self._sums: dict[_Alike, Measures] = {}  # most records of a batch are alike
 
     def add(self, record: Mapping[str, Any]) -> None:
-        hour = _hour_of(record.get("ts"))
-        measures = _measures(record)
-        row = (model_of(record), _text(record.get("key_id")), _text(record.get("mode")))
-        _add(self.hours.setdefault(hour, {}), row, measures)
-        by_tag = self.hours_by_tag.setdefault(hour, {})
-        for tag in tags_of(record) or ("",):
-            _add(by_tag, (*row, tag), measures)
+        alike = (
+            _hour_of(record.get("ts")),
+            model_of(record),
+            _text(record.get("key_id")),
+            _text(record.get("mode")),
+            _text(record.get("pool")),
+            tags_of(record),
+            _text(record.get("user"))[:MAX_NAME_CHARS],
+            _text(record.get("session"))[:MAX_NAME_CHARS],
+        )
+        _add(self._sums, alike, _measures(record))
+
+    def by_bucket(self) -> dict[tuple[By | None, str], Rows]:
+        """The rows of each hour and day, and of their twins."""
+        found: dict[tuple[By | None, str], Rows] = {}
+        for (hour, *main, tags, user, session), measures in self._sums.items():
+            row = tuple(main)
+            day = hour[:10]
+            _add(found.setdefault((None, hour), {}), row, measures)
+            for tag in tags or ("",):
+                _add(found.setdefault(("tag", hour), {}), (*row, tag), measures)
+            _add(found.setdefault(("user", day), {}), (*row, user), measures)
+            _add(found.setdefault(("session", day), {}), (*row, session), measures)
+        for (by, hour), rows in list(found.items()):
+            if is_hour(hour):
+                of_day = found.setdefault((by, hour[:10]), {})
+                for row, measures in rows.items():
+                    _add(of_day, row, measures)
+        return found
 
 
-def days(hours: Mapping[str, Rows]) -> dict[str, Rows]:
-    """The same increments by day."""
-    by_day: dict[str, Rows] = {}
-    for hour, rows in hours.items():
-        of_day = by_day.setdefault(hour[:10], {})
-        for row, measures in rows.items():
-            _add(of_day, row, measures)
-    return by_day
+def is_hour(bucket: str) -> bool:
+    """Whether a bucket is an hour or a day."""
+    return len(bucket) == 13
 
 
 def field_of(row: Row) -> str:
@@ -74,8 +101,8 @@ def field_of(row: Row) -> str:
 
 
 def other_field(row: Row) -> str:
-    """The same under the tag that takes what is too many."""
-    return _json((*row[:-1], OTHER_TAG))
+    """The same under the value that takes what is too many."""
+    return _json((*row[:-1], OTHER))
 
 
 def model_of(record: Mapping[str, Any]) -> str:
@@ -91,19 +118,23 @@ def tags_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(tag)[:MAX_TAG_CHARS] for tag in tags[:MAX_TAGS]))
 
 
-def read(stored: Mapping[str, str]) -> Iterator[tuple[Row, Measures]]:
-    """The rows of a rollup hash."""
+def read(stored: Mapping[str, str], *, of_twin: bool = False) -> Iterator[tuple[Row, Measures]]:
+    """The rows of a rollup hash, those of an earlier version with an empty pool."""
     fields: dict[str, Measures] = {}
     for name, value in stored.items():
         row, _, measure = name.rpartition(" ")
-        fields.setdefault(row, [None] * len(MEASURES))[MEASURES.index(measure)] = int(value)
+        fields.setdefault(row, [None] * len(MEASURES))[_PLACES[measure]] = int(value)
+    places = len(MAIN) + of_twin
     for row, measures in fields.items():
-        yield tuple(json.loads(row)), measures
+        values: list[str] = json.loads(row)
+        if len(values) < places:
+            values.insert(len(MAIN) - 1, "")
+        yield tuple(values), measures
 
 
-def _add(rows: Rows, row: Row, measures: Measures) -> None:
-    sums = rows.get(row)
-    rows[row] = measures if sums is None else summed(sums, measures)
+def _add(sums: dict[_T, Measures], of: _T, measures: Measures) -> None:
+    before = sums.get(of)
+    sums[of] = measures if before is None else summed(before, measures)
 
 
 def summed(one: Measures, other: Measures) -> Measures:
@@ -179,7 +210,7 @@ def _hour_of(ts: object) -> str:
 @lru_cache(maxsize=4096)
 def unix_time(bucket: str) -> int | None:
     """Of an hour "2026-11-23T18" or a day "2026-11-23"; None if it is neither."""
-    form = "%Y-%m-%dT%H" if len(bucket) == 13 else "%Y-%m-%d"
+    form = "%Y-%m-%dT%H" if is_hour(bucket) else "%Y-%m-%d"
     try:
         parsed = datetime.strptime(bucket, form).replace(tzinfo=UTC)
     except ValueError:

@@ -60,13 +60,16 @@ def excluded_by(profile: Profile, demands: Demands) -> str | None:
 
 def expected_cost(profile: Profile, demands: Demands) -> Decimal | None:
     """Dollars this request is expected to cost on the profile; None where the price is unknown."""
-    if profile.price is None:
+    price = profile.price
+    if price is None:
         return None
+    # Of one tier, as it is billed: that of the prompt's length and of the service asked for.
+    rates = price.tier(demands.prompt_tokens, str(profile.params.get("service_tier", ""))).rates
     output_tokens = expected_output_tokens(profile, demands) * demands.choices
-    return (
-        demands.prompt_tokens * profile.price.input_usd_per_mtok
-        + output_tokens * profile.price.output_usd_per_mtok
-    ) / _MTOK
+    tokens = (
+        demands.prompt_tokens * rates.input_usd_per_mtok + output_tokens * rates.output_usd_per_mtok
+    )
+    return tokens / _MTOK + price.request_usd
 
 
 def expected_output_tokens(profile: Profile, demands: Demands) -> int:

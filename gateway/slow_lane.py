@@ -4,13 +4,19 @@ With targets.py the only module that imports litellm. Chat bodies in, chat answe
 as litellm gives them, without the fields that it adds for itself where they are empty.
 """
 
+import copy
 import logging
+import os
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
+
+# Before the import, here as in targets.py: otherwise litellm goes to the network for its prices.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import litellm
 
 from gateway import upstream_errors, wires
+from gateway.errors import UpstreamError
 from gateway.targets import (
     KNOWN,
     LITELLMS_OWN,
@@ -54,13 +60,26 @@ async def chat_chunks(
     try:
         response = await litellm.acompletion(**_arguments(target, body, may_drop, timeout_s))
         async for piece in response:
-            yield _chunk(piece)
+            chunk = _chunk(piece)
+            if _is_made_up_end(response, chunk):
+                raise upstream_errors.broke_off(target.profile.name)
+            yield chunk
+    except UpstreamError:
+        raise
     except Exception as exc:
         raise _translated(exc, target) from exc
     finally:
         # A stream that is only dropped keeps running, and costing, at the provider.
         if response is not None:
             await response.aclose()
+
+
+def _is_made_up_end(response: Any, chunk: Mapping[str, Any]) -> bool:
+    """Whether litellm says `stop` for a provider that said nothing of an end."""
+    if not any(choice.get("finish_reason") for choice in chunk.get("choices", ())):
+        return False
+    names = ("received_finish_reason", "intermittent_finish_reason")
+    return all(getattr(response, name, "") is None for name in names)
 
 
 async def older(
@@ -82,6 +101,8 @@ def _arguments(
 ) -> dict[str, Any]:
     """litellm's arguments: what it has no name for goes along as the provider's own field."""
     known = frozenset() if target.provider in PLAIN else KNOWN
+    if target.provider in OPENAI_WIRE:  # its SDK takes no names that it does not know
+        known &= target.supported
     fields = {name: value for name, value in body.items() if name not in ("model", "messages")}
     stream: dict[str, Any] = {
         name: fields.pop(name) for name in ("stream", "stream_options") if name in fields
@@ -98,7 +119,7 @@ def _arguments(
         **target.profile.litellm_params,
         **stream,
         **_common(target, timeout_s),
-        "messages": body["messages"],
+        "messages": copy.deepcopy(body["messages"]),  # litellm writes into them
         "drop_params": may_drop,
         # What the provider can't take was dropped before, where that was ours to do (upstream.py);
         # an explicit model gets its provider's own words.

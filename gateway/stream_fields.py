@@ -17,7 +17,7 @@ _TEXT: Final = frozenset(
         *("ts", "id", "status", "reason", "chosen", "served_by", "cost_usd", "savings_usd"),
         *("mode", "model_requested", "key_id", "session", "finish_reason", "error", "endpoint"),
         *("pool", "rule", "runner_up", "cost_status", "baseline", "baseline_cost_usd"),
-        *("prompt_sha256", "catalog_sha", "predictor_sha", "request_id"),
+        *("prompt_sha256", "catalog_sha", "predictor_sha", "request_id", "user"),
     )
 )
 FIELDS: Final = (

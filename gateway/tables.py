@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gateway import money
 from gateway.catalog import Catalog
 
 _PIPED_WIDTH = 400  # columns: a file or a pipe is never wrapped
@@ -136,12 +137,71 @@ def models(catalog: Catalog) -> Table:
         table.add_row(
             name,
             *(f"{value:.2f}" for value in profile.capabilities),
-            "?" if price is None else f"{price.input_usd_per_mtok:f}",
-            "?" if price is None else f"{price.output_usd_per_mtok:f}",
+            "?" if price is None else _usd(money.to_text(price.base.input_usd_per_mtok)),
+            "?" if price is None else _usd(money.to_text(price.base.output_usd_per_mtok)),
             str(profile.limits.context_tokens or "?"),
             catalog.unusable.get(name, "yes"),
         )
     return table
+
+
+def prices(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Every profile's rates in dollars per million tokens, a line for each tier."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for name in ("model", "when"):
+        table.add_column(name, no_wrap=True)
+    for name in ("in", "out", "cached", "written"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("others", "age", "source"):
+        table.add_column(name, justify="right" if name == "age" else "left")
+    for row in rows:
+        price = row["price"]
+        if price is None:
+            table.add_row(row["name"], "", *("?",) * 4, "", "?", "unknown")
+            continue
+        days = price["age_days"]
+        table.add_row(
+            *(row["name"], "", *_rates(price)),
+            Text("?" if days is None else f"{days} d", style="red" if price["is_old"] else ""),
+            price["source"],
+        )
+        for tier in price["tiers"]:
+            table.add_row("", _when(tier), *_rates(tier))
+    return table
+
+
+def price_differences(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """Where a profile's own price and litellm's table part."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for name in ("model", "when", "field"):
+        table.add_column(name, no_wrap=True)
+    for name in ("own $", "litellm's $"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in entries:
+        own, bundled = _usd(each["own"]), _usd(each["bundled"])
+        table.add_row(each["name"], _when(each), each["field"], own, bundled)
+    return table
+
+
+def _when(tier: Mapping[str, Any]) -> str:
+    """The requests that a tier is for."""
+    above, service = tier["above_prompt_tokens"], tier["service_tier"]
+    return " ".join(filter(None, (f"above {above:,}" if above else "", service)))
+
+
+def _rates(price: Mapping[str, Any]) -> list[str]:
+    """The rates that most prices have, and the others with their names."""
+    usual = ("input", "output", "cached_input", "cache_write")
+    rates = {
+        name.removesuffix("_usd_per_mtok"): value
+        for name, value in price.items()
+        if name.endswith("_usd_per_mtok")
+    }
+    fees = {name: price[name] for name in ("request_usd", "web_search_usd") if price.get(name)}
+    others = {name: value for name, value in rates.items() if name not in usual and value}
+    others |= {name.replace("_usd", ""): usd for name, usd in fees.items() if usd != "0"}
+    words = ", ".join(f"{name} {value}" for name, value in others.items())
+    return [*("-" if rates[name] is None else rates[name] for name in usual), words]
 
 
 def _order(candidate: Mapping[str, Any]) -> tuple[bool, float]:

@@ -15,6 +15,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import litellm
 from litellm.constants import OPENAI_CHAT_COMPLETION_PARAMS
+from litellm.main import responses_api_bridge_check
 from litellm.types.utils import all_litellm_params
 from litellm.utils import ProviderConfigManager
 
@@ -85,7 +86,20 @@ _HOMES: Final = {
 }
 _ANTHROPIC_VERSION: Final = "2023-06-01"
 _PLANS_KEPT: Final = 1024  # combinations of parameters for one target
+_A_TOOL: Final = ({"type": "function", "function": {"name": "f"}},)
+_ADDRESSES: Final = ("https://", "http://", "www.")  # what litellm takes for a file's address
 _SCALAR: Final = (str, int, float, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Parameters in the provider's words; `refused` are those whose value litellm would drop."""
+
+    fields: Mapping[str, Any]
+    refused: frozenset[str]
+
+
+_NO_PLAN: Final = _Plan({}, frozenset())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,12 +115,19 @@ class Target:
     reader: Reader
     config: Any  # litellm's transformation for the provider's chat wire; None: it has none
     supported: frozenset[str]  # of OpenAI's parameters
-    _plans: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    is_bridged: bool  # whether litellm reaches the model by Responses alone
+    bridges_tools: bool  # whether it does once there are tools
+    _plans: dict[Any, _Plan] = field(default_factory=dict)
 
     @property
     def is_fast(self) -> bool:
-        """Whether our own client may send chat requests: nothing but bytes differs from litellm."""
+        """Whether our own client may send requests: nothing but bytes differs from litellm."""
         return self.provider in FAST and not self.profile.litellm_params
+
+    def is_fast_for(self, chat: Mapping[str, Any]) -> bool:
+        """Whether it may send this chat body."""
+        is_bridged = self.is_bridged or (self.bridges_tools and bool(chat.get("tools")))
+        return self.is_fast and wires.CHAT in self.profile.speaks and not is_bridged
 
     def url(self, wire: str) -> str:
         """The address of one wire."""
@@ -135,11 +156,15 @@ class Target:
         """The harmless ones of a chat body's parameters that the provider cannot take."""
         if self.provider in PLAIN:
             return []
-        return sorted(
+        unknown = {
             name
             for name in fields
-            if name in KNOWN and name not in self.supported and name not in _CHANGES_THE_ANSWER
-        )
+            if self._is_known(name)
+            and name not in self.supported
+            and name not in _CHANGES_THE_ANSWER
+        }
+        refused = self._plan(self._named(fields)).refused if self.provider in FAST else frozenset()
+        return sorted(unknown | refused)
 
     def strangers(self, fields: Mapping[str, Any]) -> list[str]:
         """Fields of another protocol that no chat server knows but those that judge by themselves;
@@ -153,28 +178,35 @@ class Target:
         """A chat body's parameters in the provider's words (`max_completion_tokens`, ...)."""
         if self.provider in PLAIN or self.config is None:
             return dict(fields)
-        named = {
-            name: value
-            for name, value in fields.items()
-            if name in KNOWN and name in self.supported and isinstance(value, _SCALAR)
-        }
-        if not named:
-            return dict(fields)
+        named = self._named(fields)
         others = {name: value for name, value in fields.items() if name not in named}
-        return {**others, **self._plan(named)}
+        if "stream_options" not in self.supported:
+            # Mistral refuses it and others hang; they count the usage of a stream unasked.
+            others.pop("stream_options", None)
+        if self.provider not in OPENAI_WIRE:
+            others = {name: value for name, value in others.items() if value is not None}
+        if others.get("tools") and FAST.get(self.provider):
+            others |= self._tools(others["tools"])
+        return {**others, **self._plan(named).fields}
 
     def chat_body(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A chat body with its messages as the provider wants them."""
-        if not FAST[self.provider]:
+        """A chat body with its messages as the provider wants them. The given stays as it is."""
+        if self.provider in OPENAI_WIRE:
             return body
+        messages = [_older(message) for message in body["messages"]]
+        if not FAST[self.provider] or any(map(_has_address_of_file, messages)):
+            return {**body, "messages": messages}
         rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
-        made: dict[str, Any] = self.config.transform_request(
-            model=self.model,
-            messages=list(body["messages"]),
-            optional_params=rest,
-            litellm_params={},
-            headers={},
-        )
+        try:
+            made: dict[str, Any] = self.config.transform_request(
+                model=self.model,
+                messages=_copied(messages),
+                optional_params=_copied(rest),
+                litellm_params={"custom_llm_provider": self.provider, "api_base": self.base},
+                headers={},
+            )
+        except Exception:  # litellm refuses a message: the provider may say so itself
+            return {**body, "messages": messages}
         return made
 
     def messages_fields(self) -> Mapping[str, Any]:
@@ -187,23 +219,66 @@ class Target:
         )
         return mapped
 
-    def _plan(self, named: Mapping[str, Any]) -> Mapping[str, Any]:
-        key = tuple((name, type(value), value) for name, value in named.items())
+    def _is_known(self, name: str) -> bool:
+        # OpenAI keeps `metadata` for its own console; litellm hands it to no provider.
+        return name in KNOWN or (name == "metadata" and self.provider not in OPENAI_WIRE)
+
+    def _named(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that litellm may have other words for."""
+        if self.config is None:
+            return {}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name in KNOWN
+            and name in self.supported
+            and (isinstance(value, _SCALAR) or name == "thinking")
+        }
+
+    def _plan(self, named: Mapping[str, Any]) -> _Plan:
+        if not named:
+            return _NO_PLAN
+        key = tuple((name, repr(value)) for name, value in named.items())
         plan = self._plans.get(key)
         if plan is None:
-            try:
-                plan = self.config.map_openai_params(
-                    non_default_params=dict(named),
-                    optional_params={},
-                    model=self.model,
-                    drop_params=False,
-                )
-            except Exception:  # litellm refuses a value: the provider may say so itself
-                plan = dict(named)
+            plan = self._planned(named)
             if len(self._plans) >= _PLANS_KEPT:
                 self._plans.clear()
             self._plans[key] = plan
         return plan
+
+    def _planned(self, named: Mapping[str, Any]) -> _Plan:
+        try:
+            return _Plan(self._mapped(named, drop_params=False), frozenset())
+        except Exception:  # litellm refuses a value: the provider may say so itself
+            pass
+        try:
+            mapped = self._mapped(named, drop_params=True)
+            refused = frozenset(
+                name
+                for name in named
+                if self._mapped({n: v for n, v in named.items() if n != name}, drop_params=True)
+                == mapped  # as if it weren't there: litellm would drop it
+            )
+        except Exception:
+            return _Plan(named, frozenset())
+        return _Plan({**mapped, **{name: named[name] for name in refused}}, refused)
+
+    def _tools(self, tools: Any) -> Mapping[str, Any]:
+        try:
+            return self._mapped({"tools": _copied(tools)}, drop_params=True)
+        except Exception:  # no list of tools: the provider says so itself
+            return {}
+
+    def _mapped(self, named: Mapping[str, Any], *, drop_params: bool) -> dict[str, Any]:
+        made: dict[str, Any] = self.config.map_openai_params(
+            non_default_params=dict(named),
+            optional_params={},
+            model=self.model,
+            drop_params=drop_params,
+        )
+        beside: dict[str, Any] = made.pop("extra_body", {})  # where litellm puts the provider's own
+        return {**made, **beside}
 
 
 def resolve(profile: Profile, secret: str | None) -> Target:
@@ -240,6 +315,8 @@ def resolve(profile: Profile, secret: str | None) -> Target:
         reader=history.reader(provider, model, is_self_hosted=profile.api_base is not None),
         config=config,
         supported=frozenset(supported or ()),
+        is_bridged=provider in FAST and _is_bridged(provider, model, base, None),
+        bridges_tools=provider in FAST and _is_bridged(provider, model, base, _A_TOOL),
     )
 
 
@@ -292,6 +369,39 @@ def _config(provider: str, model: str) -> Any:
         return ProviderConfigManager.get_provider_chat_config(model, litellm.LlmProviders(provider))
     except ValueError:  # a provider that litellm knows by name only
         return None
+
+
+def _is_bridged(provider: str, model: str, base: str, tools: object) -> bool:
+    info, _ = responses_api_bridge_check(
+        model=model, custom_llm_provider=provider, tools=tools, api_base=base
+    )
+    return bool(info.get("mode") == "responses")
+
+
+def _older(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message for a server of OpenAI's first protocol: without its later role, and no nulls."""
+    if message.get("role") == "developer":
+        message = {**message, "role": "system"}
+    if None not in message.values():
+        return message
+    return {name: value for name, value in message.items() if value is not None}
+
+
+def _has_address_of_file(message: Mapping[str, Any]) -> bool:
+    """Whether litellm would fetch a file for it: what a caller names is not ours to open."""
+    content = message.get("content")
+    return any(
+        isinstance(file := part.get("file"), Mapping)
+        and str(file.get("file_id")).startswith(_ADDRESSES)
+        for part in (content if isinstance(content, list) else ())
+    )
+
+
+def _copied(value: Any) -> Any:
+    """JSON that may be changed without changing the original: litellm writes into what it gets."""
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _lower(headers: Mapping[str, Any]) -> dict[str, str]:

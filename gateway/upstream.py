@@ -120,7 +120,7 @@ class Upstream:
         return self._chat_call(request, target)
 
     def _chat_call(self, request: ModelRequest, target: Target) -> Call:
-        is_fast = self._may_be_fast(target) and wires.CHAT in target.profile.speaks
+        is_fast = target.is_fast_for(request.chat) and not self._slow_only
         chat = history.for_chat(request.chat, target.reader)
         fields = {**target.profile.params}
         fields |= {name: value for name, value in chat.items() if name not in _OURS}
@@ -196,7 +196,7 @@ class Upstream:
                                 break
                             _note(meter, parsed)
                             written += writer.write(event, parsed)
-                        else:  # not of the protocol, and not ours to judge
+                        elif not call.is_translated:  # not ours to judge
                             written.append(event.encoded())
                 except _UNREADABLE as exc:
                     failed = _unreadable(call, exc)

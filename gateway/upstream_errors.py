@@ -6,6 +6,7 @@ provider's JSON inside the message: both are undone here, and what could show ou
 is taken out.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -110,6 +111,8 @@ _TOO_LONG: Final = re.compile(
     re.IGNORECASE,
 )
 _OUR_CREDENTIALS: Final = (401, 402, 403)
+_ADVICE: Final = re.compile(r"\.? Handle with `litellm\.\w+`\.")
+_BYTES: Final = re.compile(r"""b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*\"""")
 _LITELLM_WORDS: Final = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*")
 # litellm's words here are stack frames and addresses; the server's log has them.
 _NO_ANSWER: Final = {
@@ -120,9 +123,14 @@ _NO_ANSWER: Final = {
 
 def translate(exc: Exception, *, profile: str, secrets: Iterable[str] = ()) -> UpstreamError:
     """Our error for a provider's. `secrets` are texts that no caller may see (our key, base)."""
+    broken = getattr(exc, "original_exception", None)  # litellm wraps what ends a stream
+    exc = broken or exc
     meaning = _meaning(exc)
     headers = _headers(exc)
-    if meaning.provider_status == 500 and not headers:
+    if broken is not None:
+        if meaning.provider_status is None:
+            meaning = MEANINGS["MidStreamFallbackError"]
+    elif meaning.provider_status == 500 and not headers:
         # litellm gives a refused connection the status of a provider's own 500.
         meaning = MEANINGS["APIConnectionError"]
     detail = _detail(exc)
@@ -267,7 +275,7 @@ def _detail(exc: Exception) -> Mapping[str, Any]:
     """The provider's own error object, from the exception's body or from inside its message."""
     body = getattr(exc, "body", None)
     if not isinstance(body, dict):
-        text = str(exc)
+        text = _decoded(str(exc))
         start = text.find("{")
         try:
             body = json.JSONDecoder().raw_decode(text[start:])[0] if start >= 0 else None
@@ -276,9 +284,19 @@ def _detail(exc: Exception) -> Mapping[str, Any]:
     return _unwrapped(body)
 
 
+def _decoded(text: str) -> str:
+    """litellm shows the body of a refused stream as Python shows bytes."""
+    found = _BYTES.search(text)
+    if found is None:
+        return text
+    shown: bytes = ast.literal_eval(found[0])
+    return shown.decode("utf-8", "replace")
+
+
 def _plain_message(text: str) -> str:
     """The provider's words: `litellm.BadRequestError: OpenAIException - no` is `no`."""
     text = text.partition("\nTraceback (most recent call last)")[0]  # litellm's own, when it fails
+    text = _ADVICE.sub("", text)
     while True:
         shorter = _LITELLM_WORDS.sub("", text, count=1)
         if shorter == text:

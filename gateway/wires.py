@@ -6,9 +6,12 @@ here; what clients get is the concern of whoever reads this.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 from gateway.decision import Usage
+from gateway.price import PLAIN_SERVICES
 
 Json = Mapping[str, Any]
 
@@ -19,6 +22,7 @@ COMPLETIONS: Final = "completions"
 EMBEDDINGS: Final = "embeddings"
 
 
+_PLAIN: Final = PLAIN_SERVICES | {"", "global", "not_available"}  # the last two: of Claude's places
 _TEXTS: Final = frozenset({"content", "reasoning_content", "reasoning", "refusal", "text"})
 
 
@@ -31,14 +35,19 @@ class Meter:
         self.finish_reason: str | None = None
         self.text_bytes = 0  # UTF-8 bytes of generated text, to estimate an aborted stream
         self.is_complete = False  # whether a clean end has come
+        self.service = ""  # that serves it, as far as has been said
         self._open: set[object] = set()  # choices that began and did not finish
         self._finished: set[object] = set()  # after its end a choice may still bring usage
 
     def saw(self, event: Json) -> None:
         """Take note of one event. Raises AttributeError, TypeError or ValueError for a shape that
         is not the protocol's."""
+        if event.get("service_tier"):
+            self.service = _service(event)
         if event.get("usage"):
-            self.usage = usage_in(CHAT, event) or self.usage
+            usage = usage_in(CHAT, event)
+            if usage is not None:
+                self.usage = replace(usage, service=usage.service or self.service)
         for choice in event.get("choices") or ():
             reason, index = _word(choice.get("finish_reason")), choice.get("index")
             if reason:
@@ -131,7 +140,8 @@ def finish_reason_in(wire: str, body: Json) -> str | None:
 
 
 def usage_in(wire: str, body: Json) -> Usage | None:
-    """The provider's counts in an answer. A usage object without a prompt count is no usage."""
+    """The provider's counts in an answer, and what it says of the bill. A usage object without a
+    prompt count is no usage."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return None
@@ -145,7 +155,11 @@ def usage_in(wire: str, body: Json) -> Usage | None:
             prompt=prompt,
             cached=cached,
             cache_write=written,
+            cache_write_1h=_count(usage.get("cache_creation"), "ephemeral_1h_input_tokens"),
             completion=_count(usage, "output_tokens"),
+            web_searches=_count(usage.get("server_tool_use"), "web_search_requests"),
+            service=_service(usage),
+            cost_usd=_cost_usd(usage),
         )
     into, out = ("input", "output") if wire == RESPONSES else ("prompt", "completion")
     prompt = _count(usage, f"{into}_tokens")
@@ -158,6 +172,9 @@ def usage_in(wire: str, body: Json) -> Usage | None:
     apart = _count(usage, "total_tokens") - prompt - completion
     if apart > 0 and reasoning in (0, apart):
         completion, reasoning = completion + apart, apart
+    # litellm's names for Anthropic's counts, which are not OpenAI's.
+    made = usage.get("cache_creation") or _dict(read).get("cache_creation_token_details")
+    spoken = _count(wrote, "audio_tokens")
     return Usage(
         prompt=prompt,
         cached=_count(read, "cached_tokens")
@@ -165,10 +182,52 @@ def usage_in(wire: str, body: Json) -> Usage | None:
         or _count(usage, "prompt_cache_hit_tokens"),  # DeepSeek's
         cache_write=_count(usage, "cache_creation_input_tokens")
         or _count(read, "cache_write_tokens"),  # OpenRouter's
+        cache_write_1h=_count(made, "ephemeral_1h_input_tokens"),
         completion=completion,
         reasoning=reasoning,
-        audio=_count(read, "audio_tokens") + _count(wrote, "audio_tokens"),
+        audio=_count(read, "audio_tokens") + spoken,
+        audio_output=spoken,
+        image_input=_count(read, "image_tokens"),
+        image_output=_count(wrote, "image_tokens"),
+        web_searches=_count(usage.get("server_tool_use"), "web_search_requests")
+        or sum(_is_search(item) for item in _dicts(body.get("output"))),
+        service=_service(body) or _service(usage),
+        cost_usd=_cost_usd(usage),
     )
+
+
+def _service(said: Json) -> str:
+    """Which service it was, where that has a price: OpenAI's and Anthropic's `service_tier`, and
+    Anthropic's fast mode and the place of its computers, in one word."""
+    words = [said.get("service_tier"), said.get("speed"), said.get("inference_geo")]
+    return "+".join(word for word in words if isinstance(word, str) and word not in _PLAIN)
+
+
+def _cost_usd(usage: Json) -> Decimal | None:
+    """What the provider says that it bills: OpenRouter's `cost`, Perplexity's object of that name,
+    xAI's ticks of 1e-10 dollars. With a key of one's own at OpenRouter, `cost` is its fee alone."""
+    cost = usage.get("cost")
+    said = _dollars(cost.get("total_cost") if isinstance(cost, dict) else cost)
+    if said is None:
+        ticks = _dollars(usage.get("cost_in_usd_ticks"))
+        return None if ticks is None else ticks.scaleb(-10)
+    if usage.get("is_byok") is True:
+        upstream = _dollars(_dict(usage.get("cost_details")).get("upstream_inference_cost"))
+        return None if upstream is None else said + upstream
+    return said
+
+
+def _dollars(value: object) -> Decimal | None:
+    """A JSON number as the decimal that was written; Python's shortest form of a float is that."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e15:
+        return None
+    return Decimal(repr(value))
+
+
+def _is_search(item: Json) -> bool:
+    """Whether an output item of the Responses protocol is a search that OpenAI charges for."""
+    action = _dict(item.get("action")).get("type")
+    return item.get("type") == "web_search_call" and action in (None, "search")
 
 
 def is_usage_only(chunk: Json) -> bool:

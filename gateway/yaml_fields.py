@@ -42,6 +42,11 @@ class Fields:
                 self.complain(f"{path}{name}", "is given twice", key)
             self._nodes[name] = value
 
+    @property
+    def path(self) -> str:
+        """The name of this mapping itself."""
+        return self._path.removesuffix(".")
+
     def __contains__(self, name: str) -> bool:
         """Whether the field has a value; an empty one counts as left out, here as everywhere."""
         node = self._nodes.get(name)
@@ -158,6 +163,20 @@ class Fields:
             self._expected(name, "a mapping", node)
             return None
         return Fields(node, self._file, f"{self._path}{name}.", self._problems)
+
+    def listed(self, name: str) -> "tuple[Fields, ...]":
+        """The mappings of a list; one of them is named `name[0]` in complaints."""
+        node = self._node(name)
+        if node is None or _is_null(node):
+            return ()
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not all(isinstance(item, yaml.MappingNode) for item in items) or items == [node]:
+            self._expected(name, "a list of mappings", node)
+            return ()
+        return tuple(
+            Fields(item, self._file, f"{self._path}{name}[{index}].", self._problems)
+            for index, item in enumerate(items)
+        )
 
     def mappings(self) -> "Iterator[tuple[str, Fields]]":
         """Every field of a mapping of mappings."""

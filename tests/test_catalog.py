@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 from catalog_files import DIMENSIONS, LARGE, POOLS, REFERENCE, SMALL, write_catalog
 
-from gateway.profile import Benchmark, Limits, Price
+from gateway.price import KINDS, Price, Rates, Tier
+from gateway.profile import Benchmark, Limits
 
 FEATURES = "tools, vision, audio, file, json_schema, logprobs, n, parallel_tools, prompt_cache"
 TOP_FIELDS = (
     "api_base, api_key_env, benchmarks, capabilities, expected_output_tokens, features,"
     " limits, litellm_model, litellm_params, name, params, price, wire"
 )
+
+
+BOTH = "input_usd_per_mtok: 1, output_usd_per_mtok: 2"
+NOTED = ("source", "date")
 
 
 def small_with(line: str) -> str:
@@ -26,10 +31,40 @@ def test_a_profile_says_what_its_file_says(tmp_path: Path) -> None:
     small = write_catalog(tmp_path).load().profiles["small"]
     assert small.litellm_model == "openai/small"
     assert small.benchmarks["quiz"] == Benchmark(score=40, source="a page", date="2026-01-02")
-    assert small.price == Price(input_usd_per_mtok=Decimal("0.5"), output_usd_per_mtok=Decimal(2))
+    rates = Rates(input_usd_per_mtok=Decimal("0.5"), output_usd_per_mtok=Decimal(2))
+    assert small.price == Price(base=rates)
     assert small.limits == Limits(context_tokens=8000, output_tokens=1000)
     assert small.features == {"tools"}
     assert small.expected_output_tokens == 600
+
+
+def test_a_price_has_every_kind_of_token_tiers_and_fees(tmp_path: Path) -> None:
+    every = "\n".join(f"  {kind}: {number}.5" for number, kind in enumerate(KINDS))
+    text = f"""
+price:
+{every}
+  request_usd: 0.001
+  web_search_usd: 0.01
+  tiers:
+    - {{above_prompt_tokens: 200000, {BOTH}, audio_output_usd_per_mtok: 9}}
+    - {{service_tier: flex, above_prompt_tokens: 200000, {BOTH}}}
+  source: a price list
+  date: 2026-11-01
+"""
+    files = write_catalog(tmp_path, {"large.yaml": LARGE + text})
+    plain = Rates(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(2))
+    spoken = replace(plain, audio_output_usd_per_mtok=Decimal(9))
+    assert files.load().profiles["large"].price == Price(
+        base=Rates(**{kind: Decimal(f"{number}.5") for number, kind in enumerate(KINDS)}),
+        tiers=(
+            Tier(rates=spoken, above_prompt_tokens=200_000),
+            Tier(rates=plain, above_prompt_tokens=200_000, service="flex"),
+        ),
+        request_usd=Decimal("0.001"),
+        web_search_usd=Decimal("0.01"),
+        source="a price list",
+        date="2026-11-01",
+    )
 
 
 def test_capabilities_come_from_scores_on_the_reference_scale_in_the_predictors_bands(
@@ -121,7 +156,7 @@ def test_price_limits_and_features_left_out_come_from_litellms_table(tmp_path: P
     known = "name: large\nlitellm_model: openai/gpt-4o\ncapabilities: {reasoning: 1, tool_use: 1}\n"
     large = write_catalog(tmp_path, {"large.yaml": known}).load().profiles["large"]
     assert large.price is not None
-    assert large.price.input_usd_per_mtok > 0
+    assert large.price.base.input_usd_per_mtok > 0
     assert large.price.source.startswith("litellm ")
     assert large.limits.context_tokens is not None
     assert {"tools", "vision"} <= large.features
@@ -377,6 +412,61 @@ def test_a_wrong_line_in_a_profile(tmp_path: Path, line: str, problem: str) -> N
             "input_usd_per_mtok: -1",
             ["6: price.input_usd_per_mtok: expected a number >= 0, got '-1'"],
             id="a price below nothing",
+        ),
+        pytest.param(
+            "input_usd_per_mtok: 0.5",
+            "input_usd_per_mtok: 0.5, cached_usd_per_mtok: 0.1",
+            [
+                "6: price.cached_usd_per_mtok: unknown field; known here: "
+                + ", ".join(sorted((*KINDS, "tiers", "request_usd", "web_search_usd", *NOTED)))
+            ],
+            id="a kind of token that is none",
+        ),
+        pytest.param(
+            "input_usd_per_mtok: 0.5",
+            "input_usd_per_mtok: 0.5, tiers: [{above_prompt_tokens: 0, input_usd_per_mtok: 1}]",
+            [
+                "6: price.tiers[0].above_prompt_tokens: expected a number >= 1, got '0'",
+                "6: price.tiers[0].output_usd_per_mtok: is required",
+            ],
+            id="half a tier",
+        ),
+        pytest.param(
+            "input_usd_per_mtok: 0.5",
+            f"input_usd_per_mtok: 0.5, tiers: [{{{BOTH}}}]",
+            [
+                "6: price.tiers[0]: give above_prompt_tokens, service_tier or both:"
+                " when does it hold?"
+            ],
+            id="a tier for nobody",
+        ),
+        pytest.param(
+            "input_usd_per_mtok: 0.5",
+            f"input_usd_per_mtok: 0.5, tiers: [{{{BOTH}, service_tier: flex, size: 3}}]",
+            [
+                "6: price.tiers[0].size: unknown field; known here: "
+                + ", ".join(sorted((*KINDS, "above_prompt_tokens", "service_tier")))
+            ],
+            id="an unknown field of a tier",
+        ),
+        pytest.param(
+            "input_usd_per_mtok: 0.5",
+            "input_usd_per_mtok: 0.5, tiers: "
+            f"[{{{BOTH}, service_tier: flex}}, {{{BOTH}, service_tier: flex}}]",
+            ["6: price.tiers: two of them are for the same prompts and service"],
+            id="two tiers for the same",
+        ),
+        pytest.param(
+            "input_usd_per_mtok: 0.5",
+            "input_usd_per_mtok: 0.5, tiers: {flex: 1}",
+            ["6: price.tiers: expected a list of mappings, got a nested value"],
+            id="tiers that are no list",
+        ),
+        pytest.param(
+            "input_usd_per_mtok: 0.5",
+            "input_usd_per_mtok: 0.5, tiers: [flex]",
+            ["6: price.tiers: expected a list of mappings, got a nested value"],
+            id="a tier that is no mapping",
         ),
         pytest.param(
             "context_tokens: 8000",

@@ -131,6 +131,21 @@ def test_the_record_tells_the_whole_story(http: httpx.Client) -> None:
     assert "hello" not in str(record)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_provider_says_that_it_bills_is_the_cost(http: httpx.Client, stream: bool) -> None:
+    record = decision_of(http, ask(http, stream=stream, bill={"cost": 0.00095}))
+    assert (record["cost_usd"], record["cost_status"]) == ("0.00095", "exact")
+    assert record["cost_source"] == "provider"
+    assert "cost_source" not in decision_of(http, ask(http, stream=stream))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_service_that_answered_is_in_the_record(http: httpx.Client, stream: bool) -> None:
+    record = decision_of(http, ask(http, stream=stream, service_tier="flex"))
+    assert record["usage"]["service_tier"] == "flex"
+    assert record["cost_status"] == "estimated"  # small has no rates for it
+
+
 def test_with_explain_the_answer_carries_its_decision(http: httpx.Client) -> None:
     body = ask(http, hydra={"explain": True}).json()
     assert body["hydra"]["chosen"] == "small"

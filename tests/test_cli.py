@@ -1,8 +1,10 @@
 """The commands that only look, run as processes in an empty folder."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import redis
 from log_fixtures import Server
 from test_serve import ROOT, command
@@ -45,7 +47,7 @@ def test_route_with_an_unknown_pool_says_which_there_are(tmp_path: Path) -> None
 def test_check_counts_and_lists_what_is_left_out(tmp_path: Path) -> None:
     ran = command("check", cwd=tmp_path, OPENAI_API_KEY="sk-x")
     assert ran.returncode == 0
-    assert ran.stdout.startswith("ok: ")
+    assert "ok: 7 profiles" in ran.stdout
     assert "left out: claude-haiku-4-5: ANTHROPIC_API_KEY is not set" in ran.stdout
     found = json.loads(command("check", "--json", cwd=tmp_path).stdout)
     assert (found["ok"], found["demo"], found["pool"]) == (True, True, "demo")
@@ -86,6 +88,75 @@ def test_models_lists_capabilities_prices_and_what_is_missing(tmp_path: Path) ->
     assert "ANTHROPIC_API_KEY is not set" in table
     listed = json.loads(command("models", "--json", cwd=tmp_path).stdout)
     assert {item["name"] for item in listed} >= {"gpt-5.4", "local-small"}
+
+
+def priced(tmp_path: Path, old: str, new: str) -> Path:
+    """The shipped profiles, with one line of gpt-5.4's price replaced."""
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    for path in (ROOT / "profiles").glob("*.yaml"):
+        (folder / path.name).write_text(path.read_text())
+    path = folder / "gpt-5.4.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_prices_lists_rates_tiers_source_and_age(tmp_path: Path) -> None:
+    read = (datetime.now(UTC) - timedelta(days=30)).date()
+    priced(tmp_path, "date: 2026-11-23", f"date: {read}")
+    table = command("prices", cwd=tmp_path).stdout
+    (line,) = [line for line in table.splitlines() if line.startswith("gpt-5.4 ")]
+    assert line.split()[:6] == ["gpt-5.4", "2.5", "15", "0.25", "-", "30"]
+    assert "above 272,000 flex" in table
+    rows = json.loads(command("prices", "--json", cwd=tmp_path).stdout)
+    price = {row["name"]: row["price"] for row in rows}["gpt-5.4"]
+    assert (price["input_usd_per_mtok"], price["cache_write_usd_per_mtok"]) == ("2.5", None)
+    assert (price["age_days"], price["is_old"]) == (30, False)
+    assert price["tiers"][0]["above_prompt_tokens"] == 272_000
+    assert price["tiers"][0]["output_usd_per_mtok"] == "22.5"
+
+
+def test_an_old_price_is_a_warning(tmp_path: Path) -> None:
+    read = (datetime.now(UTC) - timedelta(days=181)).date()
+    priced(tmp_path, "date: 2026-11-23", f"date: {read}")
+    words = "warning: gpt-5.4: its price is 181 days old (litellm 1.106.2 bundled price table); "
+    for name in ("check", "prices"):
+        assert words in command(name, cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("when", ["", "date: last summer"], ids=["no date", "no such date"])
+def test_a_price_of_unknown_age_is_shown_as_such_and_no_warning(tmp_path: Path, when: str) -> None:
+    priced(tmp_path, "  date: 2026-11-23", f"  {when}")
+    ran = command("prices", "--json", cwd=tmp_path)
+    price = {row["name"]: row["price"] for row in json.loads(ran.stdout)}["gpt-5.4"]
+    assert (price["age_days"], price["is_old"]) == (None, False)
+    assert "gpt-5.4: its price is" not in command("check", cwd=tmp_path).stdout
+
+
+def test_prices_diff_shows_where_a_profile_and_the_table_part(tmp_path: Path) -> None:
+    path = priced(tmp_path, "cached_input_usd_per_mtok: 0.25", "cached_input_usd_per_mtok: 0.2")
+    text = path.read_text()
+    lines = [line for line in text.splitlines() if "priority" not in line]
+    path.write_text("\n".join(lines) + "\n")
+    found = json.loads(command("prices", "--diff", "--json", cwd=tmp_path).stdout)
+    assert found["not_in_the_table"] == ["local-large", "local-small"]
+    assert found["differences"][0] == {
+        "name": "gpt-5.4",
+        "above_prompt_tokens": 0,
+        "service_tier": "",
+        "field": "cached_input_usd_per_mtok",
+        "own": "0.2",
+        "bundled": "0.25",
+    }
+    # A tier that is left out is billed as the plain one.
+    parted = {(each["service_tier"], each["field"]): each for each in found["differences"]}
+    assert parted["priority", "output_usd_per_mtok"]["own"] == "15"
+    assert parted["priority", "output_usd_per_mtok"]["bundled"] == "30"
+    shown = command("prices", "--diff", cwd=tmp_path).stdout
+    assert "cached_input_usd_per_mtok" in shown
+    assert "not in the table: local-large, local-small" in shown
 
 
 def test_decisions_and_costs_of_an_empty_log_say_so(tmp_path: Path, shared_server: Server) -> None:
@@ -137,3 +208,10 @@ def test_check_warns_of_profiles_that_can_hardly_be_chosen(tmp_path: Path) -> No
     ran = command("check", cwd=tmp_path)
     assert "warning: bare: its price is unknown, so it ranks last" in ran.stdout
     assert "warning: bare: it lists no features" in ran.stdout
+    (line,) = [x for x in command("prices", cwd=tmp_path).stdout.splitlines() if "bare" in x]
+    assert line.split() == ["bare", "?", "?", "?", "?", "?", "unknown"]
+    shown = command("prices", "--diff", cwd=tmp_path).stdout
+    assert shown == (
+        "no profile's price differs from litellm's bundled table\n"
+        "not in the table: bare, local-large, local-small\n"
+    )

@@ -1,5 +1,6 @@
 """What an answer cost: usage times price, unknown where one of them is."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,14 +9,43 @@ from hypothesis import strategies as st
 
 from gateway.costing import nothing_billed, price_of, settle
 from gateway.decision import Cost, Usage
-from gateway.profile import Price, Profile
+from gateway.price import Price, Rates, Tier
+from gateway.profile import Profile
 
-PLAIN = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(5))
+PLAIN = Price(base=Rates(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(5)))
 CACHING = Price(
-    input_usd_per_mtok=Decimal(3),
-    output_usd_per_mtok=Decimal(15),
-    cached_input_usd_per_mtok=Decimal("0.3"),
-    cache_write_usd_per_mtok=Decimal("3.75"),
+    base=Rates(
+        input_usd_per_mtok=Decimal(3),
+        output_usd_per_mtok=Decimal(15),
+        cached_input_usd_per_mtok=Decimal("0.3"),
+        cache_write_usd_per_mtok=Decimal("3.75"),
+    )
+)
+EVERY_KIND = Price(  # each rate another power of ten: a sum tells what was billed as what
+    base=Rates(
+        input_usd_per_mtok=Decimal("1e6"),
+        output_usd_per_mtok=Decimal("1e7"),
+        cached_input_usd_per_mtok=Decimal("1e8"),
+        cache_write_usd_per_mtok=Decimal("1e9"),
+        cache_write_1h_usd_per_mtok=Decimal("1e10"),
+        audio_input_usd_per_mtok=Decimal("1e11"),
+        image_input_usd_per_mtok=Decimal("1e12"),
+        reasoning_usd_per_mtok=Decimal("1e13"),
+        audio_output_usd_per_mtok=Decimal("1e14"),
+        image_output_usd_per_mtok=Decimal("1e15"),
+    ),
+    request_usd=Decimal("0.1"),
+    web_search_usd=Decimal("0.01"),
+)
+TIERED = Price(
+    base=PLAIN.base,
+    tiers=(
+        Tier(rates=CACHING.base, above_prompt_tokens=1000),
+        Tier(
+            rates=Rates(input_usd_per_mtok=Decimal("0.5"), output_usd_per_mtok=Decimal(2)),
+            service="flex",
+        ),
+    ),
 )
 USAGE = Usage(prompt=1000, completion=200)
 
@@ -27,8 +57,12 @@ def profile(name: str, price: Price | None) -> Profile:
 SMALL, LARGE = profile("small", PLAIN), profile("large", CACHING)
 UNPRICED = profile("unpriced", None)
 counts = st.integers(0, 10**9)
+parts = ("prompt", "cached", "cache_write", "completion", "reasoning", "audio", "cache_write_1h")
 usages = st.builds(
-    Usage, prompt=counts, cached=counts, cache_write=counts, completion=counts, reasoning=counts
+    Usage,
+    **dict.fromkeys(
+        (*parts, "audio_output", "image_input", "image_output", "web_searches"), counts
+    ),
 )
 
 
@@ -55,6 +89,34 @@ usages = st.builds(
             "0.00018",
             id="a provider that counts the cached beside the prompt pays no one back",
         ),
+        pytest.param(
+            Usage(
+                **{"prompt": 21, "cached": 2, "cache_write": 9, "cache_write_1h": 5, "audio": 14},
+                **{"audio_output": 8, "image_input": 3, "completion": 30, "reasoning": 7},
+                **{"image_output": 9, "web_searches": 2},
+            ),
+            EVERY_KIND,
+            "9873654261.12",  # 21-2-9-6-3 plain tokens in, 30-7-8-9 out
+            id="every kind at its own price, and fees",
+        ),
+        pytest.param(
+            Usage(prompt=9, cached=4, audio=8, image_input=3, completion=2, reasoning=5),
+            EVERY_KIND,
+            "20500400.1",
+            id="parts that overlap are not billed twice",
+        ),
+        pytest.param(
+            Usage(prompt=10, cache_write=4, cache_write_1h=9), CACHING, "0.000033", id="1h as 5m"
+        ),
+        pytest.param(Usage(prompt=1000, completion=1), TIERED, "0.001005", id="not yet long"),
+        pytest.param(
+            Usage(prompt=1001, cached=1, completion=1), TIERED, "0.0030153", id="long, as a whole"
+        ),
+        pytest.param(Usage(prompt=10, service="flex"), TIERED, "0.000005", id="flex"),
+        pytest.param(Usage(prompt=10, service="ultra"), TIERED, "0.00001", id="unknown service"),
+        pytest.param(
+            Usage(prompt=2000, service="flex"), TIERED, "0.006", id="long goes before flex"
+        ),
     ],
 )
 def test_the_price_of_usage(usage: Usage, price: Price, usd: str) -> None:
@@ -65,8 +127,8 @@ def test_the_price_of_usage(usage: Usage, price: Price, usd: str) -> None:
 def test_no_usage_costs_less_than_nothing(
     usage: Usage,
 ) -> None:
-    assert price_of(usage, CACHING) >= 0
-    assert price_of(usage, PLAIN) >= 0
+    for price in (PLAIN, CACHING, EVERY_KIND, TIERED):
+        assert price_of(usage, price) >= 0
 
 
 @given(usages, usages)
@@ -151,6 +213,40 @@ def test_settling(
 def test_an_estimate_says_so() -> None:
     assert settle(USAGE, SMALL, LARGE, is_estimate=True).status == "estimated"
     assert settle(None, SMALL, LARGE, is_estimate=True).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("usage", "price", "status"),
+    [
+        pytest.param(replace(USAGE, service="flex"), TIERED, "exact", id="a service with a price"),
+        pytest.param(replace(USAGE, service="flex"), PLAIN, "estimated", id="one without"),
+        pytest.param(
+            replace(USAGE, service="flex", prompt=2000), TIERED, "estimated", id="one too long"
+        ),
+        pytest.param(replace(USAGE, web_searches=1), EVERY_KIND, "exact", id="searches"),
+        pytest.param(replace(USAGE, web_searches=1), PLAIN, "estimated", id="of no known price"),
+        pytest.param(USAGE, replace(PLAIN, varies_by_hour=True), "estimated", id="by the hour"),
+    ],
+)
+def test_a_cost_is_exact_only_if_everything_in_it_has_a_price(
+    usage: Usage, price: Price, status: str
+) -> None:
+    assert settle(usage, profile("small", price), LARGE).status == status
+
+
+@pytest.mark.parametrize("price", [PLAIN, None], ids=["a price", "no price"])
+def test_what_the_provider_says_that_it_bills_is_stronger_than_prices(price: Price | None) -> None:
+    said = replace(USAGE, cost_usd=Decimal("0.0123456789012345"))
+    cost = settle(said, profile("small", price), LARGE)
+    assert cost.to_dict() == {
+        "cost_usd": "0.012345678901",
+        "cost_status": "exact",
+        "baseline": "large",
+        "baseline_cost_usd": "0.006",
+        "savings_usd": "-0.006345678901",
+        "cost_source": "provider",
+    }
+    assert "cost_source" not in settle(USAGE, SMALL, LARGE).to_dict()
 
 
 def test_savings_are_known_only_when_both_costs_are() -> None:

@@ -180,6 +180,11 @@ def test_after_a_fallback_the_reason_says_so_and_chosen_stays() -> None:
     assert (entry["reason"], entry["chosen"], entry["served_by"]) == ("fallback", "small", "large")
 
 
+def test_the_end_user_is_there_only_if_the_request_names_one() -> None:
+    assert "user" not in record(DECISION, CIRCUMSTANCES)
+    assert record(DECISION, replace(CIRCUMSTANCES, user="mary"))["user"] == "mary"
+
+
 def test_content_is_there_only_when_it_is_logged() -> None:
     answered = replace(OUTCOME, answer=[{"text": "hi"}])
     assert "content" not in record(DECISION, CIRCUMSTANCES, answered)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ import pytest
 
 from gateway import decision_log, money
 from gateway.decision_log import DecisionLog, LogUnavailable
-from gateway.ledger import parse_time
+from gateway.filters import parse_time
 from gateway.redis_connection import connect
 from tests import log_fixtures
 from tests.log_fixtures import Server, a_client, a_record, begun, delivered
@@ -119,6 +119,9 @@ async def test_pages_are_newest_first_and_go_on_exactly_where_the_last_one_ended
         pytest.param({"until": "2026-01-02T00:00:00Z"}, [0], id="until is not"),
         pytest.param({"since": "1767312000", "until": "1767312001"}, [1], id="unix seconds"),
         pytest.param({"model": "none"}, [], id="nothing matches"),
+        pytest.param({"pool": "other"}, [1], id="pool"),
+        pytest.param({"user": "mary"}, [2], id="user"),
+        pytest.param({"session": "", "user": ""}, [1], id="an empty value is none"),
     ],
 )
 async def test_decisions_can_be_filtered(
@@ -127,10 +130,20 @@ async def test_decisions_can_be_filtered(
     records = [
         a_record(ts="2026-01-01T10:00:00.000Z", served_by="a", session="s", tags=["x", "y"]),
         a_record(
-            ts="2026-01-02T00:00:00.000Z", served_by=None, chosen="a", key_id="bob", status="error"
+            ts="2026-01-02T00:00:00.000Z",
+            served_by=None,
+            chosen="a",
+            key_id="bob",
+            status="error",
+            pool="other",
         ),
         a_record(
-            ts="2026-01-03T10:00:00Z", chosen="a", served_by="b", reason="fallback", tags=["y"]
+            ts="2026-01-03T10:00:00Z",
+            chosen="a",
+            served_by="b",
+            reason="fallback",
+            tags=["y"],
+            user="mary",
         ),
     ]
     ids = [record["id"] for record in records]
@@ -158,6 +171,10 @@ async def test_a_wrong_question_is_named(
             await log.decisions(**question | arguments)
         with pytest.raises(ValueError, match="colour"):
             await log.costs(group_by=("colour",))
+        with pytest.raises(ValueError, match="group_by: tag and user are summed up apart"):
+            await log.costs(group_by=("user", "model", "tag"))
+        with pytest.raises(ValueError, match="group_by: session is summed up by the day"):
+            await log.costs(group_by=("hour", "session"))
 
 
 def some_records(seed: int, count: int) -> list[dict[str, Any]]:
@@ -176,7 +193,10 @@ def some_records(seed: int, count: int) -> list[dict[str, Any]]:
                 chosen="a",
                 key_id=chance.choice(["alice", "bob", None]),
                 mode=chance.choice(["iso", "peak", None]),
+                pool=chance.choice(["default", "local"]),
+                session=chance.choice(["s1", "s2", None]),
                 tags=chance.sample(["x", "y", "z z"], chance.randrange(3)),
+                **({"user": chance.choice(["mary", "u" * 256])} if chance.random() < 0.7 else {}),
                 cost_usd=money.to_text(cost),
                 cost_status="unknown" if cost is None else "exact",
                 baseline_cost_usd=money.to_text(base),
@@ -196,6 +216,9 @@ def summed(records: list[dict[str, Any]], group_by: tuple[str, ...]) -> list[dic
                 "model": record["served_by"] or record["chosen"],
                 "key": record["key_id"] or "",
                 "mode": record["mode"] or "",
+                "pool": record["pool"],
+                "session": record["session"] or "",
+                "user": record.get("user", ""),
                 "tag": tag,
                 "day": record["ts"][:10],
                 "hour": record["ts"][:13] + ":00:00Z",
@@ -234,6 +257,8 @@ async def test_costs_equal_the_sums_over_the_records_to_the_last_digit(
         for group_by in (
             *((), ("model",), ("key",), ("mode",), ("tag",), ("day",), ("hour",)),
             *(("model", "tag"), ("day", "key", "mode"), ("hour", "tag"), ("day", "hour", "model")),
+            *(("pool",), ("user",), ("session",), ("pool", "hour"), ("pool", "tag", "day")),
+            *(("model", "key", "mode", "pool", "user"), ("day", "session"), ("user", "pool")),
         ):
             rows = await log.costs(group_by=group_by)
             assert as_set(rows) == as_set(summed(records, group_by)), group_by
@@ -255,6 +280,34 @@ async def test_costs_equal_the_sums_over_the_records_to_the_last_digit(
             for group_by in (("model",), ("hour",), ("day", "tag")):
                 rows = await log.costs(group_by=group_by, since=since, until=until)
                 assert as_set(rows) == as_set(summed(inside, group_by)), (since, until)
+            days = [  # by user and session, the days count whole
+                record
+                for record in records
+                if (not since or record["ts"][:10] >= since[:10])
+                and (not until or f"{record['ts'][:10]}T00:00:00Z" < until)
+            ]
+            for group_by in (("user",), ("session", "day")):
+                rows = await log.costs(group_by=group_by, since=since, until=until)
+                assert as_set(rows) == as_set(summed(days, group_by)), (since, until)
+
+
+async def test_rollups_of_an_earlier_version_are_summed_up_without_pool_user_and_session(
+    redis_url: str, tmp_path: Path
+) -> None:
+    day = "hydra:{hydra:decisions}:day"
+    async with a_client(redis_url) as redis:
+        await redis.zadd(f"{day}s", {"2026-01-01": 1767225600, "2026-01-02": 1767312000})
+        for row, suffix in ((["a", "bob", "iso"], ""), (["a", "bob", "iso", "x"], "-tags")):
+            await redis.hincrby(f"{day}{suffix}:2026-01-01", f"{json.dumps(row)} requests", 3)
+    async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
+        await filled(log, a_record(ts="2026-01-02T10:00:00Z", served_by="a", tags=["x"], user="u"))
+        for name, new in {"pool": "default", "user": "u", "session": "", "tag": "x"}.items():
+            rows = await log.costs(group_by=(name,))
+            old = "x" if name == "tag" else ""
+            counted = Counter({old: 3})
+            counted[new] += 1
+            assert {row[name]: row["requests"] for row in rows} == counted
+            assert [row["requests"] for row in await log.costs(group_by=("model",))] == [4]
 
 
 async def test_rows_come_newest_first_then_costliest(redis_url: str, tmp_path: Path) -> None:
@@ -288,15 +341,20 @@ async def test_odd_records_are_logged_and_spoil_no_total(redis_url: str, tmp_pat
     assert len(page.data) == 5
 
 
-async def test_a_flood_of_tags_ends_in_one_row(redis_url: str, tmp_path: Path) -> None:
-    records = [a_record(tags=[f"request-{n}"], cost_usd="0.001") for n in range(3000)]
+@pytest.mark.parametrize("name", ["tag", "user", "session"])
+async def test_a_flood_of_values_ends_in_one_row(redis_url: str, tmp_path: Path, name: str) -> None:
+    values = [f"request-{n}" for n in range(3000)]
+    records = [
+        a_record(**{"tags": [value]} if name == "tag" else {name: value}, cost_usd="0.001")
+        for value in values
+    ]
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
         await filled(log, *records)
-        rows = await log.costs(group_by=("tag",))
+        rows = await log.costs(group_by=(name,))
     assert len(rows) < 1500
     assert sum(row["requests"] for row in rows) == 3000
     assert sum(Decimal(row["cost_usd"]) for row in rows) == 3
-    assert rows[0]["tag"] == "(other)"
+    assert rows[0][name] == "(other)"
 
 
 async def test_the_stream_is_capped_and_the_totals_are_not(redis_url: str, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_the_readmes_profile_is_a_whole_profile(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert ran.stdout.startswith("ok: 8 profiles"), ran.stderr
+    assert "ok: 8 profiles" in ran.stdout, ran.stderr
 
 
 def test_makefile_lists_its_targets() -> None:

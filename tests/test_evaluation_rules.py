@@ -12,7 +12,8 @@ from hypothesis.strategies import DrawFn
 from gateway import routing
 from gateway.demands import Demands
 from gateway.evaluation import rules
-from gateway.profile import Pool, Price, Profile
+from gateway.price import Price, Rates
+from gateway.profile import Pool, Profile
 
 NAMES = ("ada", "bob", "cyd", "dan")
 # Coarse numbers, so that ties come up.
@@ -29,8 +30,10 @@ def pools(draw: DrawFn) -> Pool:
             litellm_model=f"openai/{name}",
             capabilities=(draw(UNIT), draw(UNIT)),
             price=Price(
-                input_usd_per_mtok=Decimal(0),
-                output_usd_per_mtok=Decimal(1_000_000) * draw(st.integers(1, 4)),
+                base=Rates(
+                    input_usd_per_mtok=Decimal(0),
+                    output_usd_per_mtok=Decimal(1_000_000) * draw(st.integers(1, 4)),
+                )
             ),
             expected_output_tokens=1,
         )

@@ -80,7 +80,7 @@ def test_signed_thoughts_are_for_claude(reader: Reader, gets: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "is_taken"), [(CLAUDE, False), (OPENAI, False), (VLLM, True), (MISTRAL, True)]
+    ("reader", "is_taken"), [(CLAUDE, False), (OPENAI, False), (VLLM, True), (MISTRAL, False)]
 )
 def test_bare_thoughts_are_for_those_that_write_them(reader: Reader, is_taken: bool) -> None:
     thought = {"reasoning_content": "Hm."}

@@ -1,6 +1,8 @@
 """Who may import whom, read from the source."""
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +18,18 @@ SOURCES = sorted(
 CORE = (
     *("anchors", "controls", "costing", "decision", "demands", "errors", "json_body", "money"),
     *("history", "messages_answer", "messages_request"),
-    *("profile", "protocols", "request", "responses_answer", "responses_request", "routing"),
+    *(
+        "price",
+        "profile",
+        "protocols",
+        "request",
+        "responses_answer",
+        "responses_request",
+        "routing",
+    ),
     *("sse", "upstream_errors", "wires"),
 )
-REDIS_OWNERS = {"delivery", "ledger", "redis_connection", "shipper"}
+REDIS_OWNERS = {"delivery", "feedback", "ledger", "listing", "redis_connection", "shipper"}
 IMPURE = {"asyncio", "os", "random", "secrets", "socket", "subprocess", "time"}
 
 
@@ -79,3 +89,20 @@ def test_litellms_proxy_is_not_used() -> None:
 def test_the_product_imports_neither_tests_nor_benchmarks() -> None:
     for path in of("gateway"):
         assert not roots(path) & {"bench", "tests"}, path
+
+
+@pytest.mark.parametrize("module", ["app", "slow_lane", "targets", "cli"])
+def test_importing_looks_no_address_up(module: str) -> None:
+    """litellm fetches its price table while it is imported, unless it was told not to before."""
+    program = (
+        "import socket, sys; found = []; real = socket.getaddrinfo\n"
+        "socket.getaddrinfo = lambda *a, **k: (found.append(a[0]), real(*a, **k))[1]\n"
+        f"import gateway.{module}\n"
+        "sys.exit(str(found) if found else 0)"
+    )
+    environ = {n: v for n, v in os.environ.items() if n != "LITELLM_LOCAL_MODEL_COST_MAP"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

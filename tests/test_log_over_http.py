@@ -110,12 +110,17 @@ def test_costs_add_up_to_the_decisions_to_the_last_digit(
         for number in range(30):
             model = ("auto:aggressive", "auto:peak", "small", "status-503", "no-usage")[number % 5]
             http.headers["x-api-key"] = "ab"[number % 2]
-            ask(http, model, hydra={"tags": ["t1", "t2"][: number % 3]})
+            controls = {"tags": ["t1", "t2"][: number % 3], "session": f"s{number % 4}"}
+            user = {"user": "mary"} if number % 2 else {}
+            ask(http, model, hydra=controls, **user)
         found = wait_for(http, 30)
         known = [record for record in found if record["cost_usd"] is not None]
         spent = sum(Decimal(record["cost_usd"]) for record in known)
         saved = sum(Decimal(record["savings_usd"]) for record in known)
-        for group_by in ("model", "key", "mode", "day", "hour", "model,key,mode"):
+        for group_by in (
+            *("model", "key", "mode", "pool", "day", "hour", "user", "session", "model,key,mode"),
+            *("pool,hour", "day,user", "model,session", "model,key,mode,pool,day,user"),
+        ):
             rows = http.get("/v1/costs", params={"group_by": group_by}).json()["data"]
             assert sum(row["requests"] for row in rows) == 30, group_by
             assert sum(row["unknown_cost_requests"] for row in rows) == 30 - len(known)
@@ -126,6 +131,11 @@ def test_costs_add_up_to_the_decisions_to_the_last_digit(
             row["tag"]: row["requests"] for row in http.get("/v1/costs?group_by=tag").json()["data"]
         }
         assert tags == {"": 10, "t1": 20, "t2": 10}
+        users = http.get("/v1/costs?group_by=user").json()["data"]
+        assert {row["user"]: row["requests"] for row in users} == {"": 15, "mary": 15}
+        for wrong in ("tag,user", "user,session", "session,hour"):
+            refused = http.get("/v1/costs", params={"group_by": wrong})
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, "group_by")
         table = http.get("/v1/costs?group_by=model&format=csv")
         assert table.headers["content-type"].startswith("text/csv")
         assert table.text.splitlines()[0].startswith("model,requests,prompt_tokens")

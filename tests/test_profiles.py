@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 import predictor
-from gateway import catalog
+from gateway import catalog, price_list
 from gateway.catalog import Catalog
 from gateway.predictor_facts import facts
+from gateway.price import Tier
 from gateway.profile import MODES
 
 ROOT = Path(__file__).parent.parent
@@ -41,9 +42,20 @@ def test_every_price_has_a_source_and_a_date(shipped: Catalog, name: str) -> Non
     assert price is not None
     assert price.source
     assert date.fromisoformat(price.date) >= date(2025, 1, 1)
-    assert price.input_usd_per_mtok <= price.output_usd_per_mtok
-    assert (price.cached_input_usd_per_mtok or 0) <= price.input_usd_per_mtok
-    assert price.output_usd_per_mtok < 1000  # per million tokens, not per token or per thousand
+    for tier in (Tier(rates=price.base), *price.tiers):
+        assert tier.rates.billed("cached_input_usd_per_mtok") <= tier.rates.input_usd_per_mtok
+        assert tier.rates.input_usd_per_mtok <= tier.rates.output_usd_per_mtok
+    assert (
+        price.base.output_usd_per_mtok < 1000
+    )  # per million tokens, not per token or per thousand
+
+
+def test_no_price_differs_from_litellms_table(shipped: Catalog) -> None:
+    """But those of servers of one's own, which it does not know."""
+    assert price_list.differences(shipped) == {
+        "differences": [],
+        "not_in_the_table": ["local-large", "local-small"],
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,7 +102,8 @@ def test_the_local_pool_needs_no_key(shipped: Catalog) -> None:
 def test_a_dearer_model_of_the_default_pool_is_not_the_weakest(shipped: Catalog) -> None:
     pool = shipped.pools["default"]
     cheapest = min(
-        pool.profiles, key=lambda profile: profile.price.output_usd_per_mtok if profile.price else 0
+        pool.profiles,
+        key=lambda profile: profile.price.base.output_usd_per_mtok if profile.price else 0,
     )
     assert cheapest.mean_capability < max(profile.mean_capability for profile in pool.profiles)
 

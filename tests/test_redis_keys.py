@@ -18,10 +18,13 @@ TOGETHER = [
     redis_keys.POSITIONS,
     redis_keys.HOURS,
     redis_keys.DAYS,
-    redis_keys.hour("2026-11-23T18"),
-    redis_keys.hour("2026-11-23T18", by_tag=True),
-    redis_keys.day("2026-11-23"),
-    redis_keys.day("2026-11-23", by_tag=True),
+    redis_keys.INDEXED,
+    redis_keys.index("model", "{odd} model"),
+    redis_keys.shared_index("session", 1023),
+    redis_keys.rollup("2026-11-23T18"),
+    redis_keys.rollup("2026-11-23T18", "tag"),
+    redis_keys.rollup("2026-11-23"),
+    redis_keys.rollup("2026-11-23", "user"),
 ]
 
 
@@ -42,18 +45,24 @@ async def test_the_log_writes_no_key_and_no_type_that_the_table_does_not_name(
     redis_url: str, tmp_path: Path
 ) -> None:
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
-        log.end(a_record(tags=["x"]))
+        record = a_record(tags=["x"], session="s", user="u")
+        log.end(record)
         await delivered(log)
-    table = [
+        await log.feedback.give(record["id"], 1.0, None, key_id=None)
+    table = {
         (re.compile(re.sub("<.*?>", "[^{}:]+", re.escape(key).replace(r"\<", "<"))), kind)
         for key, kind, _ in redis_keys.KEYS
-    ]
+    }
+    seen = set()
     async with a_client(redis_url) as redis:
         found = [(key, await redis.type(key)) async for key in redis.scan_iter()]
-    assert len(found) == len(table)
     for key, kind in found:
         names = {"zset": "sorted set"}
-        assert any(
-            pattern.fullmatch(key) and names.get(kind, kind) == expected
+        matching = [
+            (pattern, expected)
             for pattern, expected in table
-        ), key
+            if pattern.fullmatch(key) and names.get(kind, kind) == expected
+        ]
+        assert len(matching) == 1, key
+        seen.update(matching)
+    assert seen == table

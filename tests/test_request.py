@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import protocols
 from gateway.errors import InvalidRequest, NotFound
 from gateway.request import Controls, ModelRequest, parse
 
@@ -570,3 +571,28 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
 def test_a_clients_own_conversation_id_is_the_session(fields: dict, session: str | None) -> None:
     body = {"model": "auto", "messages": [{"role": "user", "content": "x"}], **fields}
     assert parse(json.dumps(body).encode(), {}).controls.session == session
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fields", "user"),
+    [
+        (protocols.CHAT, {"user": "mary"}, "mary"),
+        (protocols.CHAT, {"safety_identifier": "mary"}, "mary"),
+        (protocols.CHAT, {"user": "mary", "safety_identifier": "other"}, "mary"),
+        (protocols.CHAT, {"user": "u" * 256}, "u" * 256),
+        (protocols.CHAT, {"user": "u" * 257, "safety_identifier": "s"}, "s"),
+        (protocols.CHAT, {"user": "line\nbreak"}, None),
+        (protocols.CHAT, {"user": ""}, None),
+        (protocols.CHAT, {"user": {"odd": 1}}, None),
+        (protocols.CHAT, {}, None),
+        (protocols.RESPONSES, {"input": "hi", "user": "mary"}, "mary"),
+        (protocols.RESPONSES, {"input": "hi", "safety_identifier": "mary"}, "mary"),
+        (protocols.MESSAGES, {"max_tokens": 5, "metadata": {"user_id": "mary"}}, "mary"),
+        (protocols.MESSAGES, {"max_tokens": 5}, None),
+    ],
+)
+def test_the_end_user_is_what_the_protocols_own_field_says(
+    protocol: protocols.ClientProtocol, fields: dict, user: str | None
+) -> None:
+    body = {"model": "auto", "messages": HELLO, **fields}
+    assert parse(json.dumps(body).encode(), {}, protocol).user == user

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decision import Candidate, NoEligibleProfile
+from gateway.costing import price_of
+from gateway.decision import Candidate, NoEligibleProfile, Usage
 from gateway.demands import Demands
-from gateway.profile import Limits, Pool, Price, Profile
+from gateway.price import Price, Rates, Tier
+from gateway.profile import Limits, Pool, Profile
 from gateway.routing import decide, excluded_by, expected_cost, pinned, shortfall
 
 BANDS = ((0.1, 0.7), (0.1, 0.8), (0.2, 0.9), (0.1, 0.6))
@@ -17,10 +19,20 @@ DIMENSIONS = ("reasoning", "code_generation", "debugging", "tool_use")
 PLAIN = Demands(prompt_tokens=1000)
 
 
-def profile(name: str, level: float, usd: str | None, **more: object) -> Profile:
+def rates(usd: str) -> Rates:
+    return Rates(input_usd_per_mtok=Decimal(usd), output_usd_per_mtok=Decimal(usd) * 5)
+
+
+def profile(
+    name: str, level: float, usd: str | None, *, dearer_above: int | None = None, **more: object
+) -> Profile:
+    """A profile of one level; its prompts above a length cost 2 dollars more per million."""
     price = None
     if usd is not None:
-        price = Price(input_usd_per_mtok=Decimal(usd), output_usd_per_mtok=Decimal(usd) * 5)
+        price = Price(base=rates(usd))
+        if dearer_above is not None:
+            long = rates(str(Decimal(usd) + 2))
+            price = replace(price, tiers=(Tier(rates=long, above_prompt_tokens=dearer_above),))
     fields = {"capabilities": (level,) * 4, "price": price, **more}
     return Profile(name=name, litellm_model=f"openai/{name}", **fields)  # type: ignore[arg-type]
 
@@ -44,13 +56,17 @@ POOL = pool(SMALL, MEDIUM, LARGE)
 
 unit = st.floats(0, 1, allow_nan=False)
 vectors = st.tuples(unit, unit, unit, unit)
+lengths = st.sampled_from((None, 500, 1000, 2000))
 prices = st.one_of(st.none(), st.integers(0, 100).map(lambda cents: str(Decimal(cents) / 10)))
 
 
 @st.composite
 def pools(draw: st.DrawFn) -> Pool:
     members = [
-        replace(profile(f"m{index}", 0, draw(prices)), capabilities=draw(vectors))
+        replace(
+            profile(f"m{index}", 0, draw(prices), dearer_above=draw(lengths)),
+            capabilities=draw(vectors),
+        )
         for index in range(draw(st.integers(1, 6)))
     ]
     return pool(*members)
@@ -110,12 +126,12 @@ def test_k_is_data() -> None:
     assert decide((0.8, 0.0), PLAIN, two, 0.0).chosen == "large"
 
 
-@given(pools(), vectors, st.floats(0, 2), st.floats(0, 2))
+@given(pools(), vectors, st.integers(0, 3000), st.floats(0, 2), st.floats(0, 2))
 def test_a_larger_threshold_never_costs_more(
-    drawn: Pool, requirements: tuple[float, ...], first: float, second: float
+    drawn: Pool, requirements: tuple[float, ...], tokens: int, first: float, second: float
 ) -> None:
     def cost(threshold: float) -> Decimal:
-        decision = decide(requirements, PLAIN, drawn, threshold)
+        decision = decide(requirements, Demands(prompt_tokens=tokens), drawn, threshold)
         expected = decision.candidate(decision.chosen).expected_cost_usd
         return Decimal("Infinity") if expected is None else expected
 
@@ -185,6 +201,21 @@ def test_expected_cost_counts_prompt_and_expected_output_tokens_of_every_choice(
     demands = Demands(prompt_tokens=1000, max_output_tokens=100, choices=2)
     assert expected_cost(SMALL, demands) == Decimal("0.001")  # 1000*0.5/1e6 + 2*100*2.5/1e6
     assert expected_cost(SMALL, PLAIN) == Decimal("0.002")  # 600 output tokens are usual
+
+
+def test_expected_cost_is_of_the_tier_that_the_request_will_be_billed_at() -> None:
+    flat = profile("flat", 0.9, "3")
+    tiered = profile("tiered", 0.9, "2", dearer_above=1000)
+    assert decide((0.5,) * 4, Demands(prompt_tokens=1000), pool(flat, tiered), 0).chosen == "tiered"
+    assert decide((0.5,) * 4, Demands(prompt_tokens=1001), pool(flat, tiered), 0).chosen == "flat"
+    long = Usage(prompt=5000, completion=600)
+    assert tiered.price is not None
+    assert expected_cost(tiered, Demands(prompt_tokens=5000)) == price_of(long, tiered.price)
+    flex = (Tier(rates=rates("1"), service="flex"),)
+    price = Price(base=rates("2"), tiers=flex, request_usd=Decimal("0.01"))
+    cheaper = replace(flat, price=price, params={"service_tier": "flex"})
+    billed = price_of(Usage(prompt=1000, completion=600, service="flex"), price)
+    assert expected_cost(cheaper, PLAIN) == billed == Decimal("0.014")
 
 
 @pytest.mark.parametrize(

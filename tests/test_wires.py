@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -45,7 +47,10 @@ CHAT_USAGES = [
                 "rejected_prediction_tokens": 0,
             },
         ),
-        Usage(prompt=2006, cached=1920, completion=300, reasoning=192, audio=15),
+        Usage(
+            **{"prompt": 2006, "cached": 1920, "completion": 300, "reasoning": 192},
+            **{"audio": 15, "audio_output": 5},
+        ),
         id="OpenAI: cached, reasoning, audio",
     ),
     pytest.param(
@@ -63,8 +68,46 @@ CHAT_USAGES = [
             cost_details={"upstream_inference_cost": None},
             completion_tokens_details={"reasoning_tokens": 0, "image_tokens": 0},
         ),
-        Usage(prompt=194, cached=50, cache_write=100, completion=2),
+        Usage(
+            **{"prompt": 194, "cached": 50, "cache_write": 100, "completion": 2},
+            cost_usd=Decimal("0.00095"),
+        ),
         id="OpenRouter",
+    ),
+    pytest.param(
+        counts(9, 4, cost="0.1", cost_in_usd_ticks=True),
+        Usage(prompt=9, completion=4),
+        id="no cost",
+    ),
+    pytest.param(counts(9, 4, cost=-0.1), Usage(prompt=9, completion=4), id="a cost below nothing"),
+    pytest.param(
+        counts(9, 4, cost=0.1, is_byok=True),
+        Usage(prompt=9, completion=4),
+        id="OpenRouter's fee alone",
+    ),
+    pytest.param(
+        counts(9, 4, cost=0),
+        Usage(prompt=9, completion=4, cost_usd=Decimal(0)),
+        id="a free model of OpenRouter's",
+    ),
+    pytest.param(
+        counts(
+            600,
+            20,
+            cache_creation_input_tokens=500,
+            prompt_tokens_details={
+                "cache_creation_token_details": {"ephemeral_1h_input_tokens": 400},
+                "image_tokens": 50,
+            },
+            completion_tokens_details={"image_tokens": 7},
+            **{"service_tier": "flex", "server_tool_use": {"web_search_requests": 3}},
+        ),
+        Usage(
+            **{"prompt": 600, "cache_write": 500, "cache_write_1h": 400, "completion": 20},
+            **{"image_input": 50, "image_output": 7, "web_searches": 3},
+            service="flex",
+        ),
+        id="what else is billed",
     ),
     pytest.param(
         counts(1000, 20, cache_read_input_tokens=700, cache_creation_input_tokens=200),
@@ -160,6 +203,29 @@ def test_usage_of_a_responses_server() -> None:
     found = Usage(prompt=328, cached=256, cache_write=16, completion=52, reasoning=40)
     assert usage_in(RESPONSES, {"usage": usage}) == found
     assert usage_in(RESPONSES, {"usage": None}) is None
+    search = {"type": "web_search_call", "action": {"type": "search", "query": "x"}}
+    opened = {"type": "web_search_call", "action": {"type": "open_page"}}
+    output = [search, opened, {"type": "message"}, {"type": "web_search_call"}]
+    searched = usage_in(RESPONSES, {"usage": usage, "output": output, "service_tier": "flex"})
+    assert searched == replace(found, web_searches=2, service="flex")
+
+
+@pytest.mark.parametrize(
+    ("said", "service"),
+    [
+        ({}, ""),
+        ({"service_tier": "standard", "speed": "standard", "inference_geo": "global"}, ""),
+        ({"service_tier": None, "speed": None, "inference_geo": "not_available"}, ""),
+        ({"service_tier": "priority"}, "priority"),
+        ({"speed": "fast", "service_tier": "standard"}, "fast"),
+        ({"speed": "fast", "inference_geo": "us"}, "fast+us"),
+        ({"service_tier": 3, "speed": ["fast"]}, ""),
+    ],
+)
+def test_the_service_of_a_messages_server(said: Json, service: str) -> None:
+    usage = usage_in(MESSAGES, {"usage": {"input_tokens": 1, "output_tokens": 1, **said}})
+    assert usage is not None
+    assert usage.service == service
 
 
 @pytest.mark.parametrize(
@@ -251,8 +317,11 @@ JSON = st.recursive(
 FIELDS = ("error", "type", "object", "usage", "choices", "stop_reason", "status", "response")
 COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")
 DETAILS = ("prompt_tokens_details", "output_tokens_details", "cache_read_input_tokens")
-USAGES = st.dictionaries(st.sampled_from(COUNTS + DETAILS), JSON)
-BODIES = st.dictionaries(st.sampled_from((*FIELDS, "incomplete_details")), JSON | USAGES)
+BILLS = ("cost", "cost_details", "is_byok", "cost_in_usd_ticks", "cache_creation", "service_tier")
+USAGES = st.dictionaries(st.sampled_from(COUNTS + DETAILS + BILLS), JSON)
+BODIES = st.dictionaries(
+    st.sampled_from((*FIELDS, "incomplete_details", "output", "service_tier")), JSON | USAGES
+)
 
 
 @given(BODIES | st.builds(lambda usage: {"usage": usage}, USAGES), st.sampled_from(list(METERS)))

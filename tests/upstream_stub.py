@@ -106,7 +106,7 @@ class UpstreamStub:
         elif model == "schema":
             message["content"] = '{"city": "Oslo", "degrees": 7}'
         choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-        answer = {**_head(model), "object": "chat.completion", "choices": [choice], "usage": USAGE}
+        answer = {**_head(model), "object": "chat.completion", "choices": [choice], **_bill(body)}
         answer["a_field_of_tomorrow"] = {"kept": True}
         if model == "no-usage":
             del answer["usage"]
@@ -129,7 +129,7 @@ class UpstreamStub:
                 for delta in _tool_deltas(body):
                     yield _event(model, [{"index": 0, "delta": delta, "finish_reason": None}])
                 yield _event(model, [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}])
-                yield _event(model, [], usage=USAGE)
+                yield _event(model, [], **_bill(body))
                 yield b"data: [DONE]\n\n"
                 return
             if model == "think":
@@ -154,7 +154,7 @@ class UpstreamStub:
             yield _event(model, [{"index": 0, "delta": {}, "finish_reason": "stop"}])
             wants_usage = (body.get("stream_options") or {}).get("include_usage")
             if wants_usage and model != "no-usage":
-                yield _event(model, [], usage=USAGE)
+                yield _event(model, [], **_bill(body))
             yield b"data: [DONE]\n\n"
         finally:
             self.released.set()
@@ -185,6 +185,12 @@ def _tool_deltas(body: dict[str, Any]) -> list[dict[str, Any]]:
         for part in (function["arguments"][:4], function["arguments"][4:]):
             deltas.append({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
     return deltas
+
+
+def _bill(body: dict[str, Any]) -> dict[str, Any]:
+    """The counts, with what the request's `bill` adds to them, and the service that was asked."""
+    service = {"service_tier": body["service_tier"]} if "service_tier" in body else {}
+    return {"usage": {**USAGE, **body.get("bill", {})}, **service}
 
 
 def _head(model: str) -> dict[str, Any]:
