@@ -5,6 +5,7 @@ left out, and native_only() names it: who gets a name there should send the requ
 the Messages protocol, or refuse it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _CHAT_SOURCES: Final = {
     "image": ("base64", "url"),
     "document": ("base64", "text", "content"),  # a chat file is data or an id, never an address
 }
+_MAX_USER_CHARS: Final = 64
 _TOOL_CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 _LOW_BUDGET_TOKENS: Final = 2048  # of thinking, up to here "low"; Anthropic's least is 1024
 _MEDIUM_BUDGET_TOKENS: Final = 8192
@@ -415,8 +417,13 @@ def _stop(value: object) -> _Part:
 
 
 def _metadata(metadata: Mapping[str, Any]) -> _Part:
-    """`user_id` has a field of its own in a chat body; the rest is the same object there."""
+    """`user_id` has a field of its own in a chat body; the rest is the same object there.
+
+    Claude Code's has 150 characters and more; what chat servers are known to take is 64.
+    """
     user = _Block(metadata, "metadata").text_or_none("user_id")
+    if user is not None and len(user) > _MAX_USER_CHARS:
+        user = hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()
     rest = {name: value for name, value in metadata.items() if name != "user_id"}
     return {**({"user": user} if user else {}), **({"metadata": rest} if rest else {})}
 

@@ -26,6 +26,7 @@ GATED_FEATURES: Final = (
     "logprobs",
     "n",
 )
+CHAT_ONLY_FEATURES: Final = frozenset({"logprobs", "n"})
 FEATURES: Final = (*GATED_FEATURES, "parallel_tools", "prompt_cache")
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 
-from gateway.responses_request import custom_tools, sealed
+from gateway.responses_request import Offered, offered, sealed
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _INPUT_OPENS: Final = re.compile(r'\s*\{\s*"input"\s*:\s*"')
@@ -68,7 +68,7 @@ class Stream:
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self._body = body
-        self._custom = custom_tools(body)
+        self._offered = offered(body)
         self._chat: dict[str, Any] = {}  # what chunks say of the whole answer: id, model, usage
         self._finish_reason: str | None = None
         self._items: list[_Item] = []
@@ -179,7 +179,7 @@ class Stream:
     def _open_call(self, call: "_Call") -> None:
         """Open a call whose name is known, or that the end finds without; send what waits."""
         if call not in self._items:
-            call.is_custom = call.name in self._custom
+            call.tool = self._offered.get(call.name) or Offered(call.name, None, False)
             call.call_id = call.call_id or f"call_{self._tail}_{len(self._items)}"
             self._open(call)
         self._emit_of(call, call.add())
@@ -376,11 +376,15 @@ class _Call:
 
     def __init__(self) -> None:
         self.call_id = ""
-        self.name = ""
-        self.is_custom = False
+        self.name = ""  # as chat has it
+        self.tool = Offered("", None, False)
         self.waiting = ""  # arguments that arrived and weren't shown
         self._pieces: list[str] = []  # what was shown
         self._free_text = _FreeText()
+
+    @property
+    def is_custom(self) -> bool:
+        return self.tool.is_custom
 
     @property
     def prefix(self) -> str:
@@ -395,7 +399,8 @@ class _Call:
             "type": "custom_tool_call" if self.is_custom else "function_call",
             "status": status,
             "call_id": self.call_id,
-            "name": self.name,
+            "name": self.tool.name,
+            **({"namespace": self.tool.namespace} if self.tool.namespace else {}),
             self._field: "".join(self._pieces),
         }
 
@@ -405,7 +410,7 @@ class _Call:
         elif not self._pieces and status == "completed":
             yield from self._show("{}")  # a call without arguments is still a JSON object
         whole = {self._field: "".join(self._pieces)}
-        name = {} if self.is_custom else {"name": self.name}
+        name = {} if self.is_custom else {"name": self.tool.name}
         yield {"type": f"response.{self._event}.done", **name, **whole}
 
     @property

@@ -7,9 +7,11 @@ comes back here, so a conversation needs no memory of ours.
 """
 
 import base64
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway import json_body
 from gateway.errors import InvalidRequest
@@ -32,6 +34,8 @@ _CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 _OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 _ITEMS: Final = _CALLS | _OUTPUTS | {"message", "reasoning"}
 _TOOLS: Final = frozenset({"function", "custom"})
+_NAMESPACE: Final = "namespace"  # a group of the client's own tools, as Codex offers some
+_MAX_NAME_CHARS: Final = 64
 _ATTACHED: Final = "(attached in the next message)"  # some servers refuse an empty tool message
 
 
@@ -61,14 +65,52 @@ def native_only(body: Mapping[str, Any]) -> str | None:
     return next(_native(body), None)
 
 
-def custom_tools(body: Mapping[str, Any]) -> frozenset[str]:
-    """Names of the tools whose input is free text: chat knows them as functions of one string."""
-    tools = body.get("tools")
-    return frozenset(
-        str(tool.get("name"))
-        for tool in (tools if isinstance(tools, list) else ())
-        if isinstance(tool, dict) and tool.get("type") == "custom"
-    )
+class Offered(NamedTuple):
+    """A tool as its client knows it. `is_custom`: its input is free text, which chat knows as a
+    function of one string."""
+
+    name: str
+    namespace: str | None
+    is_custom: bool
+
+
+def offered(body: Mapping[str, Any]) -> dict[str, Offered]:
+    """The client's tools by the names that they have in the chat body."""
+    return {
+        chat_name: Offered(str(tool.get("name")), namespace, tool.get("type") == "custom")
+        for chat_name, namespace, tool, _ in _client_tools(body)
+    }
+
+
+def _client_tools(
+    body: Mapping[str, Any],
+) -> Iterator[tuple[str, str | None, Mapping[str, Any], str]]:
+    """(name in chat, namespace, tool, where) of every tool that the client itself runs. Chat has no
+    namespaces: there a tool of one bears both names."""
+    for index, tool in _objects_in(body.get("tools")):
+        where = f"tools[{index}]"
+        if tool.get("type") == _NAMESPACE:
+            space = str(tool.get("name"))
+            for position, inner in _objects_in(tool.get("tools")):
+                name = chat_name(str(inner.get("name")), space)
+                yield name, space, inner, f"{where}.tools[{position}]"
+        else:
+            yield str(tool.get("name")), None, tool, where
+
+
+def chat_name(name: str, namespace: object) -> str:
+    """A tool's name where there are no namespaces; chat servers take 64 of these characters.
+
+    >>> chat_name("spawn", "agents"), chat_name("spawn", None)
+    ('agents__spawn', 'spawn')
+    """
+    if not isinstance(namespace, str) or not namespace:
+        return name
+    joined = re.sub(r"[^a-zA-Z0-9_-]", "_", f"{namespace}__{name}")
+    if len(joined) <= _MAX_NAME_CHARS:
+        return joined
+    digest = hashlib.sha256(f"{namespace}\n{name}".encode("utf-8", "replace")).hexdigest()
+    return f"{joined[: _MAX_NAME_CHARS - 9]}_{digest[:8]}"
 
 
 def sealed(reasoning: Mapping[str, Any]) -> str:
@@ -83,9 +125,9 @@ def _native(body: Mapping[str, Any]) -> Iterator[str]:
             yield name
     if body.get("background"):
         yield "background"
-    for index, tool in _objects_in(body.get("tools")):
+    for _, _, tool, where in _client_tools(body):
         if str(tool.get("type")) not in _TOOLS:
-            yield f"tools[{index}]: {tool.get('type')}"
+            yield f"{where}: {tool.get('type')}"
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and str(choice.get("type")) not in _TOOLS | {"allowed_tools"}:
         yield f"tool_choice: {choice.get('type')}"
@@ -245,7 +287,10 @@ def _call(item: Mapping[str, Any], where: str, *, is_custom: bool) -> dict[str, 
     return {
         "id": _string(item.get("call_id"), f"{where}.call_id"),
         "type": "function",
-        "function": {"name": _string(item.get("name"), f"{where}.name"), "arguments": arguments},
+        "function": {
+            "name": chat_name(_string(item.get("name"), f"{where}.name"), item.get("namespace")),
+            "arguments": arguments,
+        },
     }
 
 
@@ -324,15 +369,19 @@ def _foreign(where: str) -> InvalidRequest:
 
 def _tool_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     """Chat's tools, tool_choice and parallel_tool_calls; without tools, OpenAI refuses the rest."""
-    offered = [
-        (where, tool)
-        for where, tool in _each(body, "tools")
+    for where, tool in _each(body, "tools"):
+        _string(tool.get("type"), f"{where}.type")
+    tools = [
+        _tool(tool, where, namespace)
+        for _, namespace, tool, where in _client_tools(body)
         if _string(tool.get("type"), f"{where}.type") in _TOOLS
     ]
-    tools = [_tool(tool, where) for where, tool in offered]
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
-        names = {str(tool.get("name")) for _, tool in _each(choice, "tools", "tool_choice")}
+        names = {
+            chat_name(str(tool.get("name")), tool.get("namespace"))
+            for _, tool in _each(choice, "tools", "tool_choice")
+        }
         tools = [tool for tool in tools if tool["function"]["name"] in names]
         choice = choice.get("mode", "auto")
     elif isinstance(choice, dict):
@@ -350,12 +399,12 @@ def _tool_fields(body: Mapping[str, Any]) -> dict[str, Any]:
 def _named_choice(choice: Mapping[str, Any]) -> dict[str, Any] | None:
     if _string(choice.get("type"), "tool_choice.type") not in _TOOLS:
         return None  # a hosted tool: native_only names it
-    name = _string(choice.get("name"), "tool_choice.name")
+    name = chat_name(_string(choice.get("name"), "tool_choice.name"), choice.get("namespace"))
     return {"type": "function", "function": {"name": name}}
 
 
-def _tool(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
-    function = {"name": _string(tool.get("name"), f"{where}.name")}
+def _tool(tool: Mapping[str, Any], where: str, namespace: str | None) -> dict[str, Any]:
+    function = {"name": chat_name(_string(tool.get("name"), f"{where}.name"), namespace)}
     if tool["type"] == "custom":
         return {"type": "function", "function": {**function, **_free_text(tool)}}
     fields = ("description", "parameters", "strict")

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from gateway.decision import Candidate, Decision, NoEligibleProfile, Reason
 from gateway.demands import Demands
-from gateway.profile import Pool, Profile
+from gateway.profile import CHAT_ONLY_FEATURES, Pool, Profile
 
 MIN_BAND_WIDTH = 0.1  # a head with a narrower band would count its noise as large gaps
 _MTOK = Decimal(1_000_000)
@@ -54,7 +54,10 @@ def excluded_by(profile: Profile, demands: Demands) -> str | None:
     needed = demands.prompt_tokens + output_tokens
     if limits.context_tokens is not None and needed > limits.context_tokens:
         return f"context: needs about {needed} tokens, offers {limits.context_tokens}"
-    missing = sorted(demands.features - profile.features)
+    offered = profile.features
+    if "chat" not in profile.speaks:
+        offered -= CHAT_ONLY_FEATURES  # no other wire has a place for them
+    missing = sorted(demands.features - offered)
     return missing[0] if missing else None
 
 

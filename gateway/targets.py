@@ -290,6 +290,8 @@ def resolve(profile: Profile, secret: str | None) -> Target:
         _let_stream(model)
     own, other, home = _HOMES.get(provider, ("", "", ""))
     base = profile.api_base or found or os.environ.get(own) or os.environ.get(other) or home
+    # Elsewhere a model of the same name speaks what its profile says.
+    at_home = provider in FAST and profile.wire is None and profile.api_base is None
     config = _config(provider, model)
     supported = litellm.get_supported_openai_params(model=model, custom_llm_provider=provider)
     headers = {"authorization": f"Bearer {secret}"} if secret else {}
@@ -315,8 +317,8 @@ def resolve(profile: Profile, secret: str | None) -> Target:
         reader=history.reader(provider, model, is_self_hosted=profile.api_base is not None),
         config=config,
         supported=frozenset(supported or ()),
-        is_bridged=provider in FAST and _is_bridged(provider, model, base, None),
-        bridges_tools=provider in FAST and _is_bridged(provider, model, base, _A_TOOL),
+        is_bridged=at_home and _is_bridged(provider, model, base, None),
+        bridges_tools=at_home and _is_bridged(provider, model, base, _A_TOOL),
     )
 
 
@@ -335,7 +337,7 @@ def _let_stream(model: str) -> None:
     asks for the whole answer and only acts as if it streamed."""
     name = model.removeprefix("responses/")
     if name not in litellm.model_cost:
-        facts = {"litellm_provider": "openai", "mode": "responses"}
+        facts = {"litellm_provider": "openai", "mode": "responses", "supports_reasoning": True}
         litellm.register_model({name: {**facts, "supports_native_streaming": True}})
 
 

@@ -23,6 +23,7 @@ from gateway.wires import METERS, Meter
 
 logger = logging.getLogger(__name__)
 
+_ONE_OBJECT: Final = "Answer with one JSON object and nothing else."
 _NO_USAGE: Final = b',"usage":null'
 _OURS: Final = ("model", "messages", "stream_options")
 # A chat parameter of the profile, and where the Responses protocol has it.
@@ -140,7 +141,10 @@ class Upstream:
                 **(options if isinstance(options, dict) else {}),
                 "include_usage": True,
             }
-        body: Mapping[str, Any] = {"model": target.model, "messages": chat["messages"]}
+        messages = chat["messages"]
+        if not is_fast:
+            messages = _for_litellm(messages, fields, target)
+        body: Mapping[str, Any] = {"model": target.model, "messages": messages}
         if is_fast:
             body = target.chat_body({**body, **target.chat_fields(fields)})
         else:
@@ -344,6 +348,31 @@ def _writer(call: Call) -> _AsTheyAre | _Chat | _Translating:
     if call.wire in (wires.CHAT, wires.COMPLETIONS):
         return _Chat(shows_usage=call.request.wants_usage)
     return _AsTheyAre(protocol.last)
+
+
+def _for_litellm(messages: Any, fields: dict[str, Any], target: Target) -> Any:
+    """The messages, and the fields changed in place, where litellm would lose or break something.
+
+    Raises InvalidRequest for a tool that it has no words for.
+    """
+    for index, tool in enumerate(fields.get("tools") or ()):
+        if isinstance(tool, dict) and tool.get("type", "function") != "function":
+            raise InvalidRequest(
+                f"{target.profile.name}: tools[{index}]: its provider takes no tools of type"
+                f" '{tool.get('type')}' in chat completions",
+                param=f"tools[{index}]",
+            )
+    limits = ("max_tokens", "max_completion_tokens")
+    if target.provider == "anthropic" and not any(fields.get(name) for name in limits):
+        # The provider wants a limit, and litellm's is that of its table.
+        most = target.profile.limits.output_tokens
+        fields |= {} if most is None else {"max_tokens": most}
+    form = fields.get("response_format")
+    if target.reader.is_claude and isinstance(form, dict) and form.get("type") == "json_object":
+        # Claude has no such mode, and litellm drops it without a word.
+        del fields["response_format"]
+        return [{"role": "system", "content": _ONE_OBJECT}, *messages]
+    return messages
 
 
 def _native_body(request: ModelRequest, target: Target) -> Mapping[str, Any]:

@@ -215,3 +215,85 @@ def test_the_slow_lane_gives_the_same_answer_usage_and_cost(
                 assert records[0][name] == records[1][name], (path, name)
     agents = [headers["user-agent"] for headers in upstream.headers]
     assert [agent.startswith("hydra-gateway/") for agent in agents] == [True, False] * 3
+
+
+NAMESPACE = {
+    "type": "namespace",
+    "name": "agents",
+    "description": "d",
+    "tools": [{"type": "function", "name": "look_up", "parameters": {"type": "object"}}],
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_namespace_of_the_clients_own_tools_needs_no_server_of_the_protocol(
+    http: httpx.Client, upstream: UpstreamStub, stream: bool
+) -> None:
+    """Codex offers some of its tools in one."""
+    asked = body(RESPONSES, "tools", tools=[NAMESPACE], stream=stream)
+    answer = http.post(RESPONSES, json=asked)
+    assert upstream.requests[0]["tools"][0]["function"]["name"] == "agents__look_up"
+    output = events(answer)[-1]["response"]["output"] if stream else answer.json()["output"]
+    assert [(call["namespace"], call["name"]) for call in output] == [("agents", "look_up")] * 2
+    results = [
+        {"type": "function_call_output", "call_id": call["call_id"], "output": "found"}
+        for call in output
+    ]
+    question = {"role": "user", "content": "hello"}
+    again = body(RESPONSES, "tools", tools=[NAMESPACE])
+    again["input"] = [question, *output, *results]
+    assert http.post(RESPONSES, json=again).status_code == 200
+    calls = upstream.requests[1]["messages"][1]["tool_calls"]
+    assert {call["function"]["name"] for call in calls} == {"agents__look_up"}
+
+
+def test_claude_is_told_what_the_json_mode_of_others_asks_for(
+    http: httpx.Client, upstream: UpstreamStub
+) -> None:
+    asked = body(CHAT, "claude", response_format={"type": "json_object"})
+    assert http.post(CHAT, json=asked).status_code == 200
+    assert "one JSON object" in str(upstream.requests[0]["system"])
+
+
+def test_claude_gets_the_profiles_limit_where_the_client_names_none(
+    http: httpx.Client, upstream: UpstreamStub
+) -> None:
+    http.post(CHAT, json=body(CHAT, "claude"))
+    http.post(CHAT, json=body(CHAT, "claude", max_tokens=7))
+    assert [sent["max_tokens"] for sent in upstream.requests] == [8000, 7]
+
+
+def test_a_tool_that_a_provider_has_no_words_for_is_refused_by_name(
+    http: httpx.Client, upstream: UpstreamStub
+) -> None:
+    tools = [{"type": "custom", "custom": {"name": "shell"}}]
+    for model in ("claude", "responder"):
+        refused = http.post(CHAT, json=body(CHAT, model, tools=tools))
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools[0]")
+    assert upstream.requests == []
+    assert http.post(CHAT, json=body(CHAT, "small", tools=tools)).status_code == 200
+    assert upstream.requests[0]["tools"] == tools
+
+
+def test_a_users_id_too_long_for_chat_servers_is_shortened(
+    http: httpx.Client, upstream: UpstreamStub
+) -> None:
+    for user in ("short", "user_" + "x" * 150):
+        http.post(MESSAGES, json=body(MESSAGES, "small", metadata={"user_id": user}))
+    short, long = (sent["user"] for sent in upstream.requests)
+    assert (short, len(long)) == ("short", 64)
+
+
+def test_one_profiles_wire_is_not_anothers(http: httpx.Client, upstream: UpstreamStub) -> None:
+    """Two profiles of one model name, on servers that speak different protocols."""
+    for model in ("responder-tools", "strict-tools", "responder", "tools"):
+        http.post(CHAT, json=body(CHAT, model))
+    assert upstream.paths == [RESPONSES, CHAT, RESPONSES, CHAT]
+
+
+@pytest.mark.parametrize("effort", ["low", "high"])
+def test_effort_reaches_a_responses_server(
+    http: httpx.Client, upstream: UpstreamStub, effort: str
+) -> None:
+    http.post(CHAT, json=body(CHAT, "responder", reasoning_effort=effort))
+    assert upstream.requests[0]["reasoning"]["effort"] == effort
