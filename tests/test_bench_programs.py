@@ -1,4 +1,4 @@
-"""bench/dev_sets.py and bench/held_out_benchmarks.py, run on small made-up files."""
+"""Programs of bench/, run on small made-up files or for a short while."""
 
 import importlib.util
 import json
@@ -106,3 +106,11 @@ def test_held_out_benchmarks_chooses_five_tiers_by_rank(tmp_path: Path) -> None:
     assert mixture["queries"] == 40
     assert list(mixture["singles"]) == [f"tier{rank}" for rank in range(1, 6)]
     assert "k-NN" in printed
+
+
+def test_query_million_asks_every_question_of_a_small_log() -> None:
+    printed, last = ran("query_million.py", "--decisions", "1500", "--rounds", "4")
+    assert last["answers"]["page: tag, rare"]["rows"] == 1
+    assert last["answers"]["page: mode, common"]["rows"] == 50
+    assert last["bytes"]["index: user"] > 0
+    assert "| page: no filter |" in printed
