@@ -86,7 +86,12 @@ def create_app(
         prediction = Prediction(model, timeout_ms=settings.predictor_timeout_ms)
         async with (
             contextlib.AsyncExitStack() as stack,
-            DecisionLog.open(data_dir=settings.data_dir, redis_url=redis_url) as log,
+            DecisionLog.open(
+                data_dir=settings.data_dir,
+                redis_url=redis_url,
+                stream_max_len=settings.log_max_decisions,
+                detail_ttl_s=settings.log_detail_days * 86_400,
+            ) as log,
         ):
             watching = asyncio.create_task(catalog.watch())
             gc.collect()

@@ -6,11 +6,15 @@ again (NaN, 1e999, half a surrogate pair, bottomless nesting) is refused here, i
 
 import json
 import math
+import re
 from typing import Final, cast
+
+import orjson
 
 from gateway.errors import InvalidRequest
 
 _MAX_DEPTH: Final = 128  # litellm copies bodies recursively; tool schemas nest some ten levels
+_LONG_INTEGER: Final = re.compile(rb"[0-9]{19}")
 _SHOWN_CHARS: Final = 60  # of a wrong value, in the message that refuses it
 
 
@@ -18,6 +22,9 @@ def parse(raw: bytes) -> dict[str, object]:
     """Raises InvalidRequest."""
     if not raw:
         raise InvalidRequest("the body is empty: send a JSON object")
+    body = _quickly(raw)
+    if body is not None:
+        return body
     try:
         text = raw.decode("utf-8-sig")
         body = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
@@ -35,6 +42,18 @@ def parse(raw: bytes) -> dict[str, object]:
         raise InvalidRequest(f"the body must be a JSON object, not {kind(body)}")
     _check_depth(body)
     return body
+
+
+def _quickly(raw: bytes) -> dict[str, object] | None:
+    """The object, where there is nothing to say against it; None leaves it to the slower way, which
+    knows why, and keeps the integers that are too long for this one."""
+    if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH or _LONG_INTEGER.search(raw):
+        return None
+    try:
+        body = orjson.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def shown(value: object) -> str:

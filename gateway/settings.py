@@ -146,6 +146,19 @@ SETTINGS: Final = (
         "Largest request body accepted, in MiB (a 20 MB image is 27 MiB in base64).",
     ),
     Setting(
+        "log_max_decisions",
+        "100000",
+        _integer(1000, 100_000_000),
+        "Decisions that lists and exports keep, the newest; some 2 kB of Redis each. Sums are kept"
+        " for ever.",
+    ),
+    Setting(
+        "log_detail_days",
+        "30",
+        _integer(1, 3650),
+        "Days that a decision can be read by its id; some kilobytes of Redis each.",
+    ),
+    Setting(
         "log_content",
         "false",
         _boolean,
@@ -172,6 +185,8 @@ class Settings:
     upstream: str
     upstream_timeout_s: int
     max_body_mib: int
+    log_max_decisions: int
+    log_detail_days: int
     log_content: bool
     warnings: tuple[str, ...] = ()
 
