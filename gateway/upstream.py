@@ -109,6 +109,8 @@ class Upstream:
         wire = request.protocol.wire
         if wire in (wires.COMPLETIONS, wires.EMBEDDINGS):
             body = {**request.body, "model": target.model}
+            if request.stream:
+                body["stream_options"] = _with_usage(request.body)
             return Call(request, target, wire, self._may_be_fast(target), body)
         if wire != wires.CHAT and wire in target.profile.speaks and not self._slow_only:
             return Call(request, target, wire, True, _native_body(request, target))
@@ -135,12 +137,7 @@ class Upstream:
             for name in dropped:
                 del fields[name]
         if request.stream:
-            options = chat.get("stream_options")
-            # Usage is always asked for: without it a stream can't be priced.
-            fields["stream_options"] = {
-                **(options if isinstance(options, dict) else {}),
-                "include_usage": True,
-            }
+            fields["stream_options"] = _with_usage(chat)
         messages = chat["messages"]
         if not is_fast:
             messages = _for_litellm(messages, fields, target)
@@ -348,6 +345,12 @@ def _writer(call: Call) -> _AsTheyAre | _Chat | _Translating:
     if call.wire in (wires.CHAT, wires.COMPLETIONS):
         return _Chat(shows_usage=call.request.wants_usage)
     return _AsTheyAre(protocol.last)
+
+
+def _with_usage(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Usage is always asked for: without it a stream can't be priced."""
+    options = body.get("stream_options")
+    return {**(options if isinstance(options, dict) else {}), "include_usage": True}
 
 
 def _for_litellm(messages: Any, fields: dict[str, Any], target: Target) -> Any:

@@ -273,7 +273,9 @@ class OtherWires:
             "model": body["model"],
         }
         if body.get("stream"):
-            return StreamingResponse(_text_events(head, usage), media_type="text/event-stream")
+            asked = (body.get("stream_options") or {}).get("include_usage")
+            events = _text_events(head, usage if asked else None)
+            return StreamingResponse(events, media_type="text/event-stream")
         choice = {"index": 0, "text": "Once upon", "finish_reason": "stop", "logprobs": None}
         return JSONResponse({**head, "choices": [choice], "usage": usage})
 
@@ -438,11 +440,12 @@ async def _response_events(model: str, response: Json) -> AsyncIterator[bytes]:
     yield event("response.completed", response=response)
 
 
-async def _text_events(head: Json, usage: Json) -> AsyncIterator[bytes]:
+async def _text_events(head: Json, usage: Json | None) -> AsyncIterator[bytes]:
     for text, reason in (("Once", None), (" upon", None), ("", "stop")):
         choice = {"index": 0, "text": text, "finish_reason": reason}
         yield b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n"
-    yield b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode() + b"\n\n"
+    if usage is not None:
+        yield b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode() + b"\n\n"
     yield b"data: [DONE]\n\n"
 
 
