@@ -18,7 +18,7 @@ from gateway.fast_lane import FastLane
 from gateway.profile import Profile
 from gateway.protocols import ClientProtocol
 from gateway.request import ModelRequest
-from gateway.targets import Target, Targets
+from gateway.targets import FAST, Target, Targets
 from gateway.wires import METERS, Meter
 
 logger = logging.getLogger(__name__)
@@ -371,8 +371,9 @@ def _for_litellm(messages: Any, fields: dict[str, Any], target: Target) -> Any:
         most = target.profile.limits.output_tokens
         fields |= {} if most is None else {"max_tokens": most}
     form = fields.get("response_format")
-    if target.reader.is_claude and isinstance(form, dict) and form.get("type") == "json_object":
-        # Claude has no such mode, and litellm drops it without a word.
+    asks_for_json = isinstance(form, dict) and form.get("type") == "json_object"
+    if asks_for_json and target.reader.is_claude and target.provider not in FAST:
+        # Claude's own wires have no such mode, and litellm drops it without a word.
         del fields["response_format"]
         return [{"role": "system", "content": _ONE_OBJECT}, *messages]
     return messages

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,23 @@ from gateway.app import create_app
 from gateway.settings import Settings
 
 __all__ = ["new_server", "shared_server"]  # fixtures of their own module
+
+
+_ended_with: list[int] = []
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    _ended_with.append(int(exitstatus))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Leave without the interpreter's own end, in which litellm's clients, whose loops are long
+    gone, would print complaints after pytest's last line."""
+    if _ended_with and "coverage" not in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_ended_with[0])
 
 
 @pytest.fixture
