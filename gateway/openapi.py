@@ -14,23 +14,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.decision import CostSource, CostStatus, Reason, Status
-from gateway.feedback import MAX_COMMENT_CHARS
+from gateway import openapi_schemas as schemas
+from gateway.decision import Reason
 from gateway.filters import FILTERS
 from gateway.listing import MAX_LIMIT
-from gateway.profile import MODES, RULES
+from gateway.openapi_schemas import Json
+from gateway.profile import MODES
 from gateway.rollups import GROUPS
-
-Json = dict[str, object]
 
 _JSON: Final = "application/json"
 _STREAM: Final = "text/event-stream"
-_TEXT: Final[Json] = {"type": "string"}
-_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
-_NUMBER: Final[Json] = {"type": "number"}
-_FLAG: Final[Json] = {"type": "boolean"}
-_MAX_INTEGER: Final = 2**31 - 1
-
 _ERRORS: Final[Mapping[int, str]] = {
     400: "The request is wrong, or no profile of the pool can take it (`no_eligible_model`).",
     401: "No API key, or not one of the gateway's.",
@@ -89,7 +82,7 @@ def document(version: str) -> dict[str, object]:
         "security": [{}, {"bearer": []}, {"api_key": []}],
         "paths": {**_protocol_paths(), **_log_paths(), **_service_paths()},
         "components": {
-            "schemas": {**_requests(), **_answers(), **_records()},
+            "schemas": {**schemas.requests(), **schemas.answers(), **schemas.records()},
             "parameters": _parameters(),
             "headers": _headers(),
             "securitySchemes": {
@@ -152,7 +145,8 @@ def _log_paths() -> Json:
         "anyOf": [{"format": "date-time"}, {"format": "date"}, {"pattern": r"^[0-9]+(\.[0-9]+)?$"}],
     }
     filters = [
-        _query(name, time if name in _RANGE else _TEXT, _FILTER_HELP[name]) for name in FILTERS
+        _query(name, time if name in _RANGE else schemas.TEXT, _FILTER_HELP[name])
+        for name in FILTERS
     ]
     limit: Json = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50}
     cursor: Json = {"type": "string", "pattern": r"^[0-9]{1,20}-[0-9]{1,20}$"}
@@ -188,7 +182,7 @@ def _log_paths() -> Json:
         "CostList",
         [grouping, *range_, _query("format", shape, "How to answer.")],
         errors=_LOG,
-        other={"text/csv": {"schema": _TEXT}},
+        other={"text/csv": {"schema": schemas.TEXT}},
     )
     return {
         "/v1/decisions": _get(
@@ -211,7 +205,7 @@ def _log_paths() -> Json:
 
 
 def _service_paths() -> Json:
-    unready = _response("A request could not be served now.", _ref("Readiness"))
+    unready = _response("A request could not be served now.", schemas.ref("Readiness"))
     return {
         "/healthz": _open(_get("healthz", "The process answers", "Health", errors=(405,))),
         "/readyz": _open(
@@ -234,20 +228,20 @@ def _post(
     errors: tuple[int, ...] = _CALL,
 ) -> Json:
     """The path item of an endpoint that takes a JSON body."""
-    ok = _response("The answer.", _ref(answer), _ROUTED if is_routed else ())
+    ok = _response("The answer.", schemas.ref(answer), _ROUTED if is_routed else ())
     if is_routed and streams:
         ok["description"] = (
             "The answer; with `stream: true` server-sent events, in which a failure after the"
             " first is one error event. The cost headers are on whole answers only."
         )
-        ok["content"] = {_JSON: {"schema": _ref(answer)}, _STREAM: {}}
+        ok["content"] = {_JSON: {"schema": schemas.ref(answer)}, _STREAM: {}}
     parameters = [{"$ref": f"#/components/parameters/{name}"} for name in _parameters()]
     return {
         "post": {
             "operationId": operation,
             "summary": summary,
             "parameters": parameters,
-            "requestBody": {"required": True, "content": {_JSON: {"schema": _ref(request)}}},
+            "requestBody": {"required": True, "content": {_JSON: {"schema": schemas.ref(request)}}},
             "responses": _with_errors(ok, errors, error),
         }
     }
@@ -263,8 +257,8 @@ def _get(
     other: Json | None = None,
 ) -> Json:
     """The path item of an endpoint that reads; `other` holds further media types."""
-    ok = _response("The answer.", _ref(answer))
-    ok["content"] = {_JSON: {"schema": _ref(answer)}, **(other or {})}
+    ok = _response("The answer.", schemas.ref(answer))
+    ok["content"] = {_JSON: {"schema": schemas.ref(answer)}, **(other or {})}
     return {
         "get": {
             "operationId": operation,
@@ -307,8 +301,10 @@ def _open(item: Json, responses: Json | None = None) -> Json:
 
 
 def _with_errors(ok: Json, statuses: tuple[int, ...], shape: str) -> Json:
-    known: Json = {str(status): _response(_ERRORS[status], _ref(shape)) for status in statuses}
-    return {"200": ok, **known, "default": _response("Any other failure.", _ref(shape))}
+    known: Json = {
+        str(status): _response(_ERRORS[status], schemas.ref(shape)) for status in statuses
+    }
+    return {"200": ok, **known, "default": _response("Any other failure.", schemas.ref(shape))}
 
 
 def _response(description: str, schema: Json, headers: tuple[str, ...] = ()) -> Json:
@@ -345,17 +341,23 @@ _ROUTED: Final = (
 def _headers() -> Json:
     """Of answers. Numbers that are not known have no header."""
     described: Mapping[str, tuple[str, Json]] = {
-        "x-request-id": ("The request's own, or one that the gateway gave.", _TEXT),
-        "x-hydra-decision-id": ("The decision's id in the log.", _TEXT),
-        "x-hydra-model": ("The profile that serves.", _TEXT),
+        "x-request-id": ("The request's own, or one that the gateway gave.", schemas.TEXT),
+        "x-hydra-decision-id": ("The decision's id in the log.", schemas.TEXT),
+        "x-hydra-model": ("The profile that serves.", schemas.TEXT),
         "x-hydra-reason": ("Why it serves.", {"type": "string", "enum": list(get_args(Reason))}),
-        "x-hydra-shortfall": ("How far it falls below the requirements.", _NUMBER),
-        "x-hydra-threshold": ("The largest shortfall accepted, or dollars per solve.", _NUMBER),
-        "x-hydra-requirements": ("`reasoning=0.61,...`", _TEXT),
-        "x-hydra-router-ms": ("Milliseconds spent on deciding.", _NUMBER),
-        "x-hydra-dropped-params": ("Parameters that the profile's provider can't take.", _TEXT),
-        "x-hydra-cost-usd": ("What the answer cost.", _dollars("string")),
-        "x-hydra-savings-usd": ("Less than the baseline by so much.", _dollars("string")),
+        "x-hydra-shortfall": ("How far it falls below the requirements.", schemas.NUMBER),
+        "x-hydra-threshold": (
+            "Largest shortfall accepted, or dollars per solve.",
+            schemas.NUMBER,
+        ),
+        "x-hydra-requirements": ("`reasoning=0.61,...`", schemas.TEXT),
+        "x-hydra-router-ms": ("Milliseconds spent on deciding.", schemas.NUMBER),
+        "x-hydra-dropped-params": (
+            "Parameters that its provider can't take.",
+            schemas.TEXT,
+        ),
+        "x-hydra-cost-usd": ("What the answer cost.", schemas.dollars("string")),
+        "x-hydra-savings-usd": ("Less than the baseline by so much.", schemas.dollars("string")),
     }
     return {
         name: {"description": text, "schema": schema} for name, (text, schema) in described.items()
@@ -365,285 +367,14 @@ def _headers() -> Json:
 def _parameters() -> Json:
     """Of requests. The body's `hydra` object holds the same controls, weaker than these."""
     described: Mapping[str, tuple[str, Json]] = {
-        "x-hydra-threshold": ("The largest shortfall accepted; hides a mode.", _threshold()),
+        "x-hydra-threshold": ("The largest shortfall accepted; hides a mode.", schemas.threshold()),
         "x-hydra-mode": ("A named setting of the pool.", {"type": "string", "enum": list(MODES)}),
-        "x-hydra-pool": ("The pool to choose from.", _name()),
-        "x-hydra-session": ("The conversation this request belongs to.", _name()),
-        "x-hydra-tags": ("Comma list of at most 16 tags to sum costs by.", _TEXT),
-        "x-request-id": ("Names the request in the log and the answer.", _name()),
+        "x-hydra-pool": ("The pool to choose from.", schemas.name()),
+        "x-hydra-session": ("The conversation this request belongs to.", schemas.name()),
+        "x-hydra-tags": ("Comma list of at most 16 tags to sum costs by.", schemas.TEXT),
+        "x-request-id": ("Names the request in the log and the answer.", schemas.name()),
     }
     return {
         name: {"name": name, "in": "header", "description": description, "schema": schema}
         for name, (description, schema) in described.items()
     }
-
-
-def _requests() -> Json:
-    """The bodies, as far as the gateway looks at them."""
-    model: Json = {"type": "string", "minLength": 1, "maxLength": 256}
-    routed = {**model, "description": "`auto`, `auto:<mode>` or a profile's name."}
-    explicit = {**model, "description": "A profile's name."}
-    text_or_list = {"type": ["string", "array"], "minItems": 1}
-    count = {"type": ["integer", "null"], "minimum": 1, "maximum": _MAX_INTEGER}
-    shared: Json = {"stream": _nullable("boolean"), "hydra": _ref("HydraControls")}
-    message = _object(
-        {"role": _TEXT},
-        {"content": {"type": ["string", "array", "null"], "items": {"type": "object"}}},
-    )
-    messages: Json = {"type": "array", "minItems": 1, "items": _ref("ChatMessage")}
-    block = _object({"type": _TEXT})
-    turn = _object(
-        {
-            "role": {"enum": ["user", "assistant", "system"]},
-            "content": {"type": ["string", "array"], "items": block},
-        }
-    )
-    anthropic: Json = {"model": routed, "messages": {**messages, "items": _ref("Turn")}}
-    return {
-        "ChatMessage": message,
-        "Turn": turn,
-        "ChatRequest": _object(
-            {"model": routed, "messages": messages},
-            {
-                **shared,
-                "stream_options": _nullable("object"),
-                "n": count,
-                "max_tokens": count,
-                "max_completion_tokens": count,
-            },
-        ),
-        "ResponsesRequest": {
-            **_object(
-                {"model": routed},
-                {**shared, "input": text_or_list, "previous_response_id": _nullable("string")},
-            ),
-            "anyOf": [{"required": ["input"]}, {"required": ["previous_response_id"]}],
-        },
-        "MessagesRequest": _object(
-            {
-                **anthropic,
-                "max_tokens": {"type": "integer", "minimum": 1, "maximum": _MAX_INTEGER},
-            },
-            shared,
-        ),
-        "CountTokensRequest": _object(anthropic, {"hydra": _ref("HydraControls")}),
-        "EmbeddingsRequest": _object(
-            {"model": explicit, "input": text_or_list}, {"hydra": _ref("HydraControls")}
-        ),
-        "CompletionsRequest": _object({"model": explicit, "prompt": text_or_list}, shared),
-        "HydraControls": {
-            "type": ["object", "null"],
-            "description": "The headers' controls for SDKs that send a body only; removed before"
-            " the request goes on.",
-            "properties": {
-                "threshold": {**_threshold(), "type": ["number", "null"]},
-                "mode": {"enum": [*MODES, None]},
-                "pool": {**_name(), "type": ["string", "null"]},
-                "session": {**_name(), "type": ["string", "null"]},
-                "tags": {"type": ["array", "null"], "items": _TEXT, "maxItems": 16},
-                "explain": {
-                    **_nullable("boolean"),
-                    "description": "Add the decision and its cost to the answer, under `hydra`.",
-                },
-            },
-            "additionalProperties": False,
-        },
-    }
-
-
-def _answers() -> Json:
-    """Providers' answers, only as far as every one has it, and the two shapes of an error."""
-    things: Json = {"type": "array", "items": {"type": "object"}}
-    usage: Json = {"type": ["object", "null"]}
-    explained: Json = {"hydra": _ref("Decision"), "usage": usage}
-    return {
-        "ChatCompletion": _object(
-            {"id": _TEXT, "object": {"const": "chat.completion"}, "choices": things}, explained
-        ),
-        "Response": _object(
-            {"id": _TEXT, "object": {"const": "response"}, "output": things}, explained
-        ),
-        "Message": _object(
-            {"id": _TEXT, "type": {"const": "message"}, "role": _TEXT, "content": things},
-            explained,
-        ),
-        "TokenCount": _object({"input_tokens": _COUNT}),
-        "EmbeddingList": _object({"object": {"const": "list"}, "data": things}, explained),
-        "Completion": _object(
-            {"id": _TEXT, "object": {"const": "text_completion"}, "choices": things}, explained
-        ),
-        "Model": _object(
-            {
-                **{name: _TEXT for name in ("id", "owned_by", "display_name")},
-                **{name: {"const": "model"} for name in ("object", "type")},
-                "created": _COUNT,
-                "created_at": {"type": "string", "format": "date-time"},
-            },
-            {"hydra": _facts()},
-        ),
-        "ModelList": _list("Model", {"first_id": _TEXT, "last_id": _TEXT}),
-        "Error": _object(
-            {
-                "error": _object(
-                    {
-                        "message": _TEXT,
-                        "type": _TEXT,
-                        "param": _nullable("string"),
-                        "code": _nullable("string"),
-                    }
-                )
-            }
-        ),
-        "AnthropicError": _object(
-            {
-                "type": {"const": "error"},
-                "error": _object({"type": _TEXT, "message": _TEXT}),
-                "request_id": _nullable("string"),
-            }
-        ),
-        "Health": _object({"status": {"const": "ok"}}),
-        "OpenApi": _object({"openapi": _TEXT, "info": {"type": "object"}}),
-    }
-
-
-def _facts() -> Json:
-    """What a profile adds to its model."""
-    prices = ("input", "output", "cached_input", "cache_write")
-    price = _object({f"{name}_usd_per_mtok": _ref("Dollars") for name in prices})
-    return _object(
-        {
-            "context_tokens": _nullable("integer"),
-            "output_tokens": _nullable("integer"),
-            "features": {"type": "array", "items": _TEXT},
-            "price": {**price, "type": ["object", "null"]},
-        }
-    )
-
-
-def _records() -> Json:
-    """What the gateway knows itself: decisions, costs, readiness."""
-    by_dimension: Json = {"type": "object", "additionalProperties": _NUMBER}
-    count, number, text = _nullable("integer"), _nullable("number"), _nullable("string")
-    usage = ("prompt", "cached", "cache_write", "completion", "reasoning", "audio")
-    rarer = ("cache_write_1h", "audio_output", "image_input", "image_output", "web_searches")
-    counted: Json = {name: _COUNT for name in rarer}
-    decided: Json = {
-        **{name: _TEXT for name in ("id", "endpoint", "pool", "model_requested", "chosen")},
-        **{name: _TEXT for name in ("catalog_sha", "predictor_sha", "prompt_sha256")},
-        **{name: text for name in ("key_id", "session", "mode", "runner_up")},
-        **{name: number for name in ("threshold", "value_usd", "predictor_ms", "router_ms")},
-        "ts": {"type": "string", "format": "date-time"},
-        "schema": _COUNT,
-        "rule": {"enum": list(RULES)},
-        "requirements": {**by_dimension, "type": ["object", "null"]},
-        "candidates": {"type": "array", "items": _ref("Candidate")},
-        "reason": {"enum": list(get_args(Reason))},
-        "stream": _FLAG,
-        "tags": {"type": "array", "items": _TEXT},
-        "prompt_chars": _COUNT,
-    }
-    outcome: Json = {
-        "attempts": {"type": "array", "items": _ref("Attempt")},
-        **{name: text for name in ("served_by", "finish_reason", "error", "baseline")},
-        "status": {"enum": list(get_args(Status))},
-        "disconnected": _FLAG,
-        "usage": {
-            **_object({name: _COUNT for name in usage}, {**counted, "service_tier": _TEXT}),
-            "type": ["object", "null"],
-        },
-        **{name: _ref("Dollars") for name in ("cost_usd", "baseline_cost_usd", "savings_usd")},
-        "cost_status": {"enum": list(get_args(CostStatus))},
-        **{name: number for name in ("ttft_ms", "latency_ms")},
-    }
-    candidate: Json = {
-        "model": _TEXT,
-        "capabilities": by_dimension,
-        "shortfall": number,
-        "p_solve": number,
-        "expected_output_tokens": _COUNT,
-        "expected_cost_usd": _ref("Dollars"),
-        "eligible": _FLAG,
-        "excluded_by": text,
-    }
-    groups: Json = {name: _TEXT for name in GROUPS}
-    sums: Json = {
-        **{name: _COUNT for name in ("requests", "prompt_tokens", "completion_tokens")},
-        **{name: _ref("Dollars") for name in ("cost_usd", "baseline_cost_usd", "savings_usd")},
-        "unknown_cost_requests": _COUNT,
-    }
-    check = _object({"ok": _FLAG})
-    checks = ("redis", "log", "predictor", "pool", "catalog")
-    return {
-        "Dollars": {**_dollars("string", "null"), "description": "Exact; null is unknown."},
-        "Candidate": _object(candidate),
-        "Attempt": _object({"model": _TEXT, "status": count, "error": text, "latency_ms": number}),
-        "Decision": {
-            **_object(
-                decided,
-                {
-                    **{"request_id": text, "user": text, "demands": {"type": "object"}},
-                    **{**outcome, "cost_source": {"enum": list(get_args(CostSource))}},
-                },
-            ),
-            "description": "What was decided and, once its answer has ended, what came of it.",
-        },
-        "DecisionList": _list("Decision"),
-        "FeedbackRequest": _object(
-            {"decision_id": _TEXT, "score": {"type": "number", "minimum": 0, "maximum": 1}},
-            {"comment": {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARS}},
-        ),
-        "Feedback": _object({"decision_id": _TEXT, "score": _NUMBER, "ts": _TEXT}),
-        "CostRow": {
-            **_object(sums, groups),
-            "description": "Sums, after the fields that the row is grouped by.",
-            "additionalProperties": False,
-        },
-        "CostList": _list("CostRow"),
-        "Readiness": _object(
-            {
-                "status": {"enum": ["ready", "degraded", "unready"]},
-                "checks": _object({name: check for name in checks}),
-            }
-        ),
-    }
-
-
-def _ref(schema: str) -> Json:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _object(required: Json, optional: Json | None = None) -> Json:
-    return {
-        "type": "object",
-        "required": list(required),
-        "properties": {**required, **(optional or {})},
-    }
-
-
-def _list(of: str, more: Json | None = None) -> Json:
-    data: Json = {"type": "array", "items": _ref(of)}
-    return _object(
-        {
-            "object": {"const": "list"},
-            "data": data,
-            "has_more": _FLAG,
-            "next_cursor": _nullable("string"),
-            **(more or {}),
-        }
-    )
-
-
-def _nullable(kind: str) -> Json:
-    return {"type": [kind, "null"]}
-
-
-def _name() -> Json:
-    return {"type": "string", "maxLength": 256}
-
-
-def _threshold() -> Json:
-    return {"type": "number", "minimum": 0}
-
-
-def _dollars(*types: str) -> Json:
-    return {"type": list(types), "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["0.000164"]}

@@ -11,12 +11,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gateway import __version__, fast_lane, history, slow_lane, sse, upstream_errors, wires
+from gateway import (
+    __version__,
+    fast_lane,
+    history,
+    slow_lane,
+    sse,
+    stream_writers,
+    upstream_errors,
+    wires,
+)
 from gateway.decision import Usage
 from gateway.errors import InvalidRequest, UpstreamError
 from gateway.fast_lane import FastLane
 from gateway.profile import Profile
-from gateway.protocols import ClientProtocol
 from gateway.request import ModelRequest
 from gateway.targets import FAST, Target, Targets
 from gateway.wires import METERS, Meter
@@ -24,7 +32,6 @@ from gateway.wires import METERS, Meter
 logger = logging.getLogger(__name__)
 
 _ONE_OBJECT: Final = "Answer with one JSON object and nothing else."
-_NO_USAGE: Final = b',"usage":null'
 _OURS: Final = ("model", "messages", "stream_options")
 # A chat parameter of the profile, and where the Responses protocol has it.
 _RESPONSES_FIELDS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
@@ -178,7 +185,10 @@ class Upstream:
     async def stream(self, call: Call) -> AsyncGenerator[Batch, None]:
         """The events of a stream. Raises UpstreamError, before the first event or in the middle."""
         meter = METERS[call.wire]()
-        writer = _writer(call)
+        request = call.request
+        writer = stream_writers.writer(
+            request.protocol, request.body, call.wire, shows_usage=request.wants_usage
+        )
         source = self._events(call)
         async with aclosing(source) as pieces:
             async for events in pieces:
@@ -278,73 +288,6 @@ class Upstream:
 
     def _secret(self, profile: Profile) -> str | None:
         return self._environ.get(profile.api_key_env) if profile.api_key_env else None
-
-
-class _AsTheyAre:
-    """Hands events on as they came; `last` names those that end the stream."""
-
-    def __init__(self, last: tuple[str, ...]) -> None:
-        self._last = last
-        self._held: list[bytes] = []
-
-    def write(self, event: sse.Event, parsed: Mapping[str, Any]) -> list[bytes]:
-        if parsed.get("type") in self._last:
-            self._held.append(event.encoded())
-            return []
-        return [event.encoded()]
-
-    def end(self) -> list[bytes]:
-        return self._held
-
-
-class _Chat:
-    """Hands chat chunks on; usage is kept from a client that did not ask for it."""
-
-    def __init__(self, *, shows_usage: bool) -> None:
-        self._shows_usage = shows_usage
-
-    def write(self, event: sse.Event, parsed: Mapping[str, Any]) -> list[bytes]:
-        if self._shows_usage or "usage" not in parsed:
-            return [event.encoded()]
-        if wires.is_usage_only(parsed):
-            return []
-        if parsed["usage"] is None:
-            # OpenAI puts it into every chunk. Inside a string its quotes would be escaped.
-            shorter = event.data.replace(_NO_USAGE, b"", 1)
-            if len(shorter) < len(event.data):
-                return [b"data: " + shorter + b"\n\n"]
-        rest = {name: value for name, value in parsed.items() if name != "usage"}
-        return [b"data: " + fast_lane.encode(rest) + b"\n\n"]
-
-    def end(self) -> list[bytes]:
-        return [sse.DONE]
-
-
-class _Translating:
-    """Writes chat chunks as the events of the client's protocol."""
-
-    def __init__(self, protocol: ClientProtocol, body: Mapping[str, Any]) -> None:
-        assert protocol.translator is not None  # chat alone has none, and needs none
-        self._translator = protocol.translator(body)
-
-    def write(self, event: sse.Event, parsed: Mapping[str, Any]) -> list[bytes]:
-        return [_named(made) for made in self._translator.events(parsed)]
-
-    def end(self) -> list[bytes]:
-        return [_named(made) for made in self._translator.end()]
-
-
-def _named(event: Mapping[str, Any]) -> bytes:
-    return sse.Event(str(event["type"]).encode(), fast_lane.encode(event)).encoded()
-
-
-def _writer(call: Call) -> _AsTheyAre | _Chat | _Translating:
-    protocol = call.request.protocol
-    if call.is_translated:
-        return _Translating(protocol, call.request.body)
-    if call.wire in (wires.CHAT, wires.COMPLETIONS):
-        return _Chat(shows_usage=call.request.wants_usage)
-    return _AsTheyAre(protocol.last)
 
 
 def _with_usage(body: Mapping[str, Any]) -> dict[str, Any]:
