@@ -13,7 +13,7 @@ DISTILL_MINUTES ?= 40
 TRAIN_MINUTES ?= 80
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types fix docs cov bench bench-predictor train demo image clean
+.PHONY: help run test check lint types fix docs cov bench bench-predictor screenshots train demo image clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ /' | awk '{name = $$1; $$1 = ""; printf "  make %-17s%s\n", name, $$0}'
@@ -42,8 +42,8 @@ run: $(VENV)/.run ## the gateway on http://127.0.0.1:4000, with whatever keys ar
 demo: $(VENV)/.run ## the gateway on the demo upstream, whatever keys are set
 	@$(BIN)/hydra-gateway demo
 
-test: $(VENV)/.dev ## all tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.dev ## all tests, a file at a time on each core
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: lint types test ## everything CI checks
 
@@ -71,6 +71,9 @@ bench: $(VENV)/.dev ## the benchmarks in bench/ that need no data; the last line
 
 bench-predictor: $(VENV)/.dev ## time and memory of a prediction, beside ModernBERT-base (that takes the train extra)
 	@$(BIN)/python bench/predictor_speed.py
+
+screenshots: $(VENV)/.dev ## every view of the dashboard into docs/screenshots/, with a Chromium that is installed
+	@$(BIN)/python tests/screenshots.py docs/screenshots
 
 train: $(VENV)/.train ## train the predictor anew, about 2 hours: make train DATA=folder (with prompts/ and outcomes/train/)
 	@test -d "$(DATA)/prompts" || { echo "say where the data is: make train DATA=folder (formats in predictor/README.md)"; exit 1; }

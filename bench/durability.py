@@ -1,9 +1,10 @@
 """What the log loses or doubles when things break under load: it should be nothing, each time.
 
-A gateway, a Redis and a scripted provider, each a process of its own; requests of all kinds run at
+Gateways, a Redis and a scripted provider, each a process of its own; requests of all kinds run at
 a steady rate, streams and failures among them, while one thing is broken and mended. Afterwards
-every answer that a client got must be in the log, no decision may be there twice, and the totals
-must count each once, to the last digit. Last line: JSON.
+every answer that a client got must be in the log, at the cost that its header said, no decision may
+be there twice, and the totals must count each once, to the last digit. Exits with 1 where they do
+not. Last line: JSON.
 
     python bench/durability.py [--rate 100] [--outage 60] [--only NAME ...]
 """
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import resource
 import signal
@@ -20,7 +22,10 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -45,7 +50,9 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"model": "auto", "hydra": {"pool": "falls-503", "tags": ["a", "b"]}},
     {"model": "status-429"},
     {"model": "cut", "stream": True},
+    {"model": "slow"},  # some are always in their middle
 )
+SLOW_S = 1.5  # what tests/data/catalog/slow.yaml takes
 
 
 class Child:
@@ -74,6 +81,14 @@ class Child:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def workers(self) -> list[int]:
+        """The ids of the processes that serve for this one."""
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        lines = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+        return [child for child, line in lines.items() if b"spawn_main" in line]
+
     def end(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None and self._process.poll() is None:
             self.send(signal.SIGCONT)
@@ -84,13 +99,13 @@ class Child:
 class Load:
     """Requests at a steady rate from a thread of its own, and what their clients saw."""
 
-    def __init__(self, url: str, rate: float) -> None:
+    def __init__(self, urls: list[str], rate: float) -> None:
         self.answered: set[str] = set()  # ids of decisions whose answer arrived whole
-        self.cost = Decimal(0)  # of the whole answers that named theirs
+        self.costs: dict[str, Decimal] = {}  # of those that named theirs, in dollars
         self.statuses: dict[int, int] = {}
         self.unreachable = 0
         self.slowest_s = 0.0
-        self._url = url
+        self._urls = urls
         self._rate = rate
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -110,102 +125,138 @@ class Load:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             number = 0
             while not self._stopping.is_set():
-                task = asyncio.create_task(self._ask(session, KINDS[number % len(KINDS)]))
+                turn, kind = divmod(number, len(KINDS))
+                url = self._urls[turn % len(self._urls)]
+                task = asyncio.create_task(self._ask(session, url, KINDS[kind]))
                 running.add(task)
                 task.add_done_callback(running.discard)
                 number += 1
                 await asyncio.sleep(1 / self._rate)
             await asyncio.gather(*running)
 
-    async def _ask(self, session: aiohttp.ClientSession, kind: dict[str, Any]) -> None:
+    async def _ask(self, session: aiohttp.ClientSession, url: str, kind: dict[str, Any]) -> None:
         started = time.monotonic()
-        url = f"{self._url}/v1/chat/completions"
+        asked = {"messages": HELLO, **kind}
         try:
-            async with session.post(url, json={"messages": HELLO, **kind}) as answer:
+            async with session.post(f"{url}/v1/chat/completions", json=asked) as answer:
                 await answer.read()
                 decision_id = answer.headers.get("x-hydra-decision-id")
+                cost = answer.headers.get("x-hydra-cost-usd")
         except (aiohttp.ClientError, TimeoutError):
             self.unreachable += 1
             return
         self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
-        self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+        seconds = time.monotonic() - started - (SLOW_S if kind["model"] == "slow" else 0)
+        self.slowest_s = max(self.slowest_s, seconds)
         if decision_id is not None:
             self.answered.add(decision_id)
+            if cost is not None:
+                self.costs[decision_id] = Decimal(cost)
 
 
 class Stage:
-    """One scenario's processes."""
+    """One scenario's processes: a Redis, and gateways with a port and a data folder each."""
 
-    def __init__(self, folder: Path, catalog: Path, *, file_bytes: int = 0) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, catalog: Path, scenario: "Scenario") -> None:
         self.socket = folder / "s"
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
         options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(folder)]
         options += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
         self.redis = Child([str(binary()), *options], {})
-        self.gateway = Child(
-            [sys.executable, "-m", "gateway", "serve"],
-            {
-                "HYDRA_PORT": str(port),
-                "HYDRA_REDIS_URL": f"unix://{self.socket}",
-                "HYDRA_PROFILES": str(catalog),
-                "HYDRA_DATA_DIR": str(folder / "data"),
-                "TEST_PROVIDER_KEY": "x",
-            },
-            file_bytes=file_bytes,
-        )
+        ports = [free_port() for _ in range(scenario.gateways)]
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports]
+        self.gateways = [
+            Child(
+                [sys.executable, "-m", "gateway", "serve"],
+                {
+                    "HYDRA_PORT": str(port),
+                    "HYDRA_WORKERS": str(scenario.workers),
+                    "HYDRA_REDIS_URL": f"unix://{self.socket}",
+                    "HYDRA_PROFILES": str(catalog),
+                    "HYDRA_DATA_DIR": str(folder / f"data-{port}"),
+                    "TEST_PROVIDER_KEY": "x",
+                },
+                file_bytes=scenario.file_bytes,
+            )
+            for port in ports
+        ]
 
-    def readiness(self) -> dict[str, Any]:
-        import urllib.error
-        import urllib.request
-
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
-                return dict(json.load(answer)["checks"])
-        except urllib.error.HTTPError as exc:
-            return dict(json.load(exc)["checks"])
-        except (OSError, ValueError):
-            return {}
+    def client(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
     def wait_until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 90) -> None:
+        """Wait until it holds of what each gateway says of its readiness."""
         deadline = time.monotonic() + seconds
-        while not ((checks := self.readiness()) and holds(checks)):
-            assert time.monotonic() < deadline, checks
+        while not all((checks := readiness(url)) and holds(checks) for url in self.urls):
+            assert time.monotonic() < deadline, [readiness(url) for url in self.urls]
             time.sleep(0.1)
 
     def found(self, load: Load) -> dict[str, Any]:
         """What the log holds, against what clients saw."""
         self.wait_until(lambda checks: checks["redis"]["ok"] and checks["log"]["pending"] == 0)
+        deadline = time.monotonic() + 30  # another worker than the one that answered may have some
+        while load.answered - self._entries().keys() and time.monotonic() < deadline:
+            time.sleep(0.5)
         time.sleep(2.5)
-        client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
-        entries = [fields for _, fields in client.xrange("hydra:decisions")]
-        ids = [fields["id"] for fields in entries]
-        import urllib.request
-
-        with urllib.request.urlopen(f"{self.url}/v1/costs?group_by=model", timeout=10) as answer:
+        entries = self._entries()
+        ids = [fields["id"] for _, fields in self.client().xrange("hydra:decisions")]
+        address = f"{self.urls[0]}/v1/costs?group_by=model"
+        with urllib.request.urlopen(address, timeout=10) as answer:
             rows = json.load(answer)["data"]
-        spent = sum((Decimal(e["cost_usd"]) for e in entries if e["cost_usd"]), Decimal(0))
+        spent = sum((Decimal(e["cost_usd"]) for e in entries.values() if e["cost_usd"]), Decimal(0))
         total = sum((Decimal(row["cost_usd"]) for row in rows if row["cost_usd"]), Decimal(0))
+        known = {name: cost for name, cost in load.costs.items() if name in entries}
         return {
             "requests": sum(load.statuses.values()) + load.unreachable,
             "answered": len(load.answered),
             "in_log": len(ids),
-            "lost": len(load.answered - set(ids)),
-            "doubled": len(ids) - len(set(ids)),
-            "totals_off": sum(row["requests"] for row in rows) - len(set(ids)),
+            "aborted": sum(fields["status"] == "aborted" for fields in entries.values()),
+            "lost": len(load.answered - entries.keys()),
+            "doubled": len(ids) - len(entries),
+            "headers_off": sum(
+                Decimal(entries[n]["cost_usd"]) != cost for n, cost in known.items()
+            ),
+            "totals_off": sum(row["requests"] for row in rows) - len(entries),
             "dollars_off": str(total - spent),
             "refused_503_by_us": load.statuses.get(503, 0),
             "unreachable": load.unreachable,
             "slowest_s": round(load.slowest_s, 2),
         }
 
+    def _entries(self) -> dict[str, dict[str, str]]:
+        return {fields["id"]: fields for _, fields in self.client().xrange("hydra:decisions")}
+
+
+def readiness(url: str) -> dict[str, Any]:
+    """The checks of a gateway; none while nobody answers."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
+            return dict(json.load(answer)["checks"])
+    except urllib.error.HTTPError as exc:
+        return dict(json.load(exc)["checks"])
+    except (OSError, ValueError):
+        return {}
+
 
 def kill_gateway(stage: Stage, outage_s: float) -> None:
-    """kill -9 of the gateway, started again."""
-    stage.gateway.end(signal.SIGKILL)
-    stage.gateway.start()
+    """kill -9 of the gateway, started again; of two replicas, the first."""
+    stage.gateways[0].end(signal.SIGKILL)
+    if len(stage.gateways) > 1:
+        time.sleep(outage_s)
+    stage.gateways[0].start()
     stage.wait_until(lambda checks: True)
+
+
+def kill_worker(stage: Stage, outage_s: float) -> None:
+    """kill -9 of one worker, then of the other, since one may have all the work; the gateway starts
+    others."""
+    gateway = stage.gateways[0]
+    for worker in gateway.workers():
+        os.kill(worker, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while worker in (now := gateway.workers()) or len(now) < 2:
+            assert time.monotonic() < deadline, "no other worker was started"
+            time.sleep(0.1)
+        time.sleep(10)  # it loads its model, and what the dead one left is delivered
 
 
 def stop_redis(stage: Stage, outage_s: float) -> None:
@@ -222,6 +273,13 @@ def freeze_redis(stage: Stage, outage_s: float) -> None:
     stage.redis.send(signal.SIGCONT)
 
 
+def fill_redis(stage: Stage, outage_s: float) -> None:
+    """No memory for Redis: it answers reads and refuses writes, until it gets some."""
+    stage.client().config_set("maxmemory", "1mb")
+    time.sleep(outage_s)
+    stage.client().config_set("maxmemory", "0")
+
+
 def kill_redis(stage: Stage, outage_s: float) -> None:
     """kill -9 of Redis, started again at once: it may lose its last second."""
     stage.redis.end(signal.SIGKILL)
@@ -233,42 +291,56 @@ def nothing(stage: Stage, outage_s: float) -> None:
     time.sleep(5)
 
 
-SCENARIOS: dict[str, tuple[Callable[[Stage, float], None], int]] = {
-    "gateway killed": (kill_gateway, 0),
-    "redis stopped": (stop_redis, 0),
-    "redis frozen": (freeze_redis, 0),
-    "redis killed": (kill_redis, 0),
-    "disk full": (nothing, 64 * 2**10),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is broken, and in which company. `file_bytes`: how long the spool's files may grow."""
+
+    break_it: Callable[[Stage, float], None]
+    gateways: int = 1
+    workers: int = 1
+    file_bytes: int = 0
+
+
+SCENARIOS = {
+    "gateway killed": Scenario(break_it=kill_gateway),
+    "two workers killed in turn": Scenario(break_it=kill_worker, workers=2),
+    "one of two gateways killed": Scenario(break_it=kill_gateway, gateways=2),
+    "redis stopped": Scenario(break_it=stop_redis),
+    "redis stopped, two workers": Scenario(break_it=stop_redis, workers=2),
+    "redis frozen": Scenario(break_it=freeze_redis),
+    "redis full": Scenario(break_it=fill_redis),
+    "redis killed": Scenario(break_it=kill_redis),
+    "disk full": Scenario(break_it=nothing, file_bytes=64 * 2**10),
 }
+BOTH = "disk full, redis down"
 
 
 @contextlib.contextmanager
-def stage(catalog: Path, file_bytes: int) -> Iterator[Stage]:
+def stage(catalog: Path, scenario: Scenario) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as folder:
-        made = Stage(Path(folder), catalog, file_bytes=file_bytes)
+        made = Stage(Path(folder), catalog, scenario)
         made.redis.start()
-        made.gateway.start()
+        for gateway in made.gateways:
+            gateway.start()
         try:
             made.wait_until(lambda checks: bool(checks["redis"]["ok"]))
             yield made
         finally:
-            made.gateway.end()
+            for gateway in made.gateways:
+                gateway.end()
             made.redis.end()
 
 
 def both_away(catalog: Path, stub: UpstreamStub) -> dict[str, Any]:
     """Disk full and Redis down together: 503 before any provider is called."""
-    import urllib.error
-    import urllib.request
-
-    with stage(catalog, 1) as made:
+    with stage(catalog, Scenario(break_it=nothing, file_bytes=1)) as made:
         made.redis.end()
         made.wait_until(lambda checks: not checks["redis"]["ok"])
         stub.reset()
         statuses = []
         for _ in range(20):
             request = urllib.request.Request(
-                f"{made.url}/v1/chat/completions",
+                f"{made.urls[0]}/v1/chat/completions",
                 data=json.dumps({"model": "large", "messages": HELLO}).encode(),
                 headers={"content-type": "application/json"},
             )
@@ -281,31 +353,41 @@ def both_away(catalog: Path, stub: UpstreamStub) -> dict[str, Any]:
     return {"answers": sorted(set(statuses)), "calls_of_the_provider": len(stub.requests)}
 
 
-def main() -> None:
+def is_sound(figures: dict[str, Any]) -> bool:
+    """Whether nothing was lost, doubled or counted wrong."""
+    if "answers" in figures:
+        return figures["answers"] == [503] and not figures["calls_of_the_provider"]
+    names = ("lost", "doubled", "headers_off", "totals_off", "dollars_off")
+    return not any(Decimal(figures[name]) for name in names)
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--outage", type=float, default=60)
-    parser.add_argument("--only", nargs="*", default=[*SCENARIOS, "both"])
+    parser.add_argument("--only", nargs="*", default=[*SCENARIOS, BOTH])
     options = parser.parse_args()
+    logging.disable()  # the provider's scripted breaks would be told with their tracebacks
     stub = UpstreamStub()
     figures: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder, serve(stub.app) as upstream:
         stub.base_url = f"{upstream}/v1"
         catalog = write_catalog(Path(folder), stub)
-        for name, (break_it, file_bytes) in SCENARIOS.items():
+        for name, scenario in SCENARIOS.items():
             if name not in options.only:
                 continue
-            with stage(catalog, file_bytes) as made:
-                with Load(made.url, options.rate) as load:
+            with stage(catalog, scenario) as made:
+                with Load(made.urls, options.rate) as load:
                     time.sleep(3)
-                    break_it(made, options.outage)
+                    scenario.break_it(made, options.outage)
                     time.sleep(5)
                 figures[name] = made.found(load)
             print(name, json.dumps(figures[name]), flush=True)
-        if "both" in options.only:
-            figures["disk full, redis down"] = both_away(catalog, stub)
+        if BOTH in options.only:
+            figures[BOTH] = both_away(catalog, stub)
     print(json.dumps(figures))
+    return int(not all(map(is_sound, figures.values())))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

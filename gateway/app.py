@@ -7,25 +7,34 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import predictor
-from gateway import endpoints, health, log_endpoints, openapi, protocols, request_ids
+from gateway import (
+    endpoints,
+    health,
+    log_endpoints,
+    metrics_endpoint,
+    openapi,
+    protocols,
+    tracing,
+)
+from gateway.dashboard.pages import ROUTES as DASHBOARD
 from gateway.decision_log import DecisionLog, LogUnavailable
-from gateway.endpoints import Serving, State, error_answer
+from gateway.endpoints import Serving, State, failed, refused
 from gateway.errors import (
     GatewayError,
     MethodNotAllowed,
     NotFound,
     SettingsError,
-    Unavailable,
 )
 from gateway.intake import DEFAULT_POOL, Intake
 from gateway.live_catalog import LiveCatalog
@@ -33,6 +42,7 @@ from gateway.prediction import Prediction
 from gateway.predictor_facts import facts
 from gateway.request_ids import RequestIds
 from gateway.settings import Settings
+from gateway.telemetry import Telemetry
 from gateway.upstream import Upstream
 
 logger = logging.getLogger(__name__)
@@ -47,14 +57,16 @@ ROUTES = [
     Route("/v1/route", endpoints.route, methods=["POST"]),
     Route("/v1/models", endpoints.models, methods=["GET"]),
     Route("/v1/models/{id:path}", endpoints.model, methods=["GET"]),
-    Route("/v1/decisions", log_endpoints.decisions, methods=["GET"]),
+    Route("/v1/decisions", log_endpoints.decisions, methods=["GET", "DELETE"]),
     Route("/v1/decisions/stream", log_endpoints.decisions_stream, methods=["GET"]),
     Route("/v1/decisions/{id}", log_endpoints.decision, methods=["GET"]),
     Route("/v1/costs", log_endpoints.costs, methods=["GET"]),
     Route("/v1/feedback", log_endpoints.feedback, methods=["POST"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
+    Route("/metrics", metrics_endpoint.metrics, methods=["GET"]),
     Route("/openapi.json", openapi.openapi, methods=["GET"]),
+    *DASHBOARD,
 ]
 
 
@@ -63,15 +75,18 @@ def create_app(
     *,
     environ: Mapping[str, str] | None = None,
     demo_base: str | None = None,
-) -> Starlette:
+    metrics_folder: Path | None = None,
+) -> ASGIApp:
     """A gateway. `environ` holds the provider keys (default: the process's); `demo_base` is the
-    demo upstream's address while it answers for profiles that need a key.
+    demo upstream's address while it answers for profiles that need a key; `metrics_folder` is where
+    several workers share their metrics.
 
     Raises SettingsError without a Redis URL: starting the embedded one is the command line's part.
     """
     if settings.redis_url is None:
         raise SettingsError(["HYDRA_REDIS_URL: is required here; `hydra-gateway serve` embeds one"])
     redis_url = settings.redis_url
+    otel = tracing.start(os.environ)  # where its SDK reads
     providers = os.environ if environ is None else environ
 
     @contextlib.asynccontextmanager
@@ -103,8 +118,17 @@ def create_app(
                     timeout_s=settings.upstream_timeout_s,
                     demo_base=demo_base,
                     slow_only=settings.upstream == "litellm",
+                    trace_headers=otel.headers if otel and settings.trace_providers else None,
                 )
                 stack.push_async_callback(upstream.close)
+                telemetry = Telemetry(
+                    log=log,
+                    catalog=catalog,
+                    predictor_answers=lambda: prediction.is_well,
+                    folder=metrics_folder,
+                    otel=otel,
+                )
+                await stack.enter_async_context(telemetry.sharing())
                 yield State(
                     settings=settings,
                     catalog=catalog,
@@ -116,32 +140,45 @@ def create_app(
                     ),
                     upstream=upstream,
                     log=log,
+                    telemetry=telemetry,
                     started_at=int(time.time()),
                 )
             finally:
                 watching.cancel()
                 prediction.close()
+                if otel is not None:
+                    await asyncio.to_thread(otel.close)
 
-    return Starlette(
+    rest = Starlette(
         routes=ROUTES,
         lifespan=lifespan,
-        middleware=[Middleware(RequestIds)],
         exception_handlers={
-            GatewayError: _on_gateway_error,
-            LogUnavailable: _on_log_unavailable,
+            GatewayError: _on_failure,
+            LogUnavailable: _on_failure,
             HTTPException: _on_http_exception,
-            Exception: _on_surprise,
+            Exception: _on_failure,
         },
     )
+    app = RequestIds(Front(rest))
+    return otel.middleware(app) if otel else app
 
 
-async def _on_gateway_error(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, GatewayError)  # Starlette looks handlers up by class
-    return error_answer(request, exc)
+class Front:
+    """Hands requests to models straight to their endpoints, everything else to Starlette."""
+
+    def __init__(self, rest: ASGIApp) -> None:
+        self._rest = rest
+        self._serving = {protocol.path: Serving(protocol) for protocol in protocols.SERVED}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        serving = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            serving = self._serving.get(scope["path"])
+        await (serving or self._rest)(scope, receive, send)
 
 
-async def _on_log_unavailable(request: Request, exc: Exception) -> Response:
-    return error_answer(request, Unavailable(str(exc), code="log_unavailable"))
+async def _on_failure(request: Request, exc: Exception) -> Response:
+    return failed(request, exc)
 
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:
@@ -151,12 +188,5 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
     if exc.status_code == 405:
         allowed = (exc.headers or {}).get("Allow", "")
         error = MethodNotAllowed(f"{where}: this path takes {allowed}")
-        return error_answer(request, error, {"allow": allowed})
-    return error_answer(request, NotFound(f"{where}: there is no such path", code="unknown_url"))
-
-
-async def _on_surprise(request: Request, exc: Exception) -> Response:
-    logger.error("unexpected error at %s", request.url.path, exc_info=exc)
-    error = GatewayError("the gateway failed; its log has the details", code="internal")
-    # This handler runs outside the middleware that names the others' answers.
-    return error_answer(request, error, {"x-request-id": request_ids.of(request.scope)})
+        return refused(request, error, {"allow": allowed})
+    return refused(request, NotFound(f"{where}: there is no such path", code="unknown_url"))

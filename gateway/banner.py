@@ -40,6 +40,7 @@ def banner(planned: Plan, port: int, redis_url: str) -> str:
     command = "hydra-gateway" if is_on_path else os.path.relpath(sys.argv[0])
     lines += ["", *_snippets(base, has_keys=bool(settings.keys)), ""]
     lines += [
+        f"  {base.removesuffix('/v1')}/dashboard   what was spent and saved, and why, in a browser",
         f'  {command} route "prove that sqrt(2) is irrational"   who would answer, and why',
         f"  {command} decisions   who did",
         f"  {command} costs       what it cost and saved",

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from gateway import money
 from gateway.decision import Cost, CostStatus, Usage
-from gateway.price import Price, Rates
+from gateway.price import Price
 from gateway.profile import Profile
 
 _MTOK = Decimal(1_000_000)
@@ -18,6 +18,7 @@ _MTOK = Decimal(1_000_000)
 def price_of(usage: Usage, price: Price) -> Decimal:
     """Dollars, to the picodollar: every token of the request at the rates of one tier, plus fees.
 
+    >>> from gateway.price import Rates
     >>> base = Rates(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(5),
     ...     cached_input_usd_per_mtok=Decimal("0.1"))
     >>> usage = Usage(prompt=1000, cached=800, completion=10)
@@ -25,40 +26,38 @@ def price_of(usage: Usage, price: Price) -> Decimal:
     '0.00033'
     """
     rates = price.tier(usage.prompt, usage.service).rates
-    tokens = _input_usd(usage, rates) + _output_usd(usage, rates)
+    billed = (n * rates.billed(kind) for kind, n in _tokens(usage).items() if n)
+    tokens = sum(billed, Decimal(0))
     searches = usage.web_searches * (price.web_search_usd or 0)
     return money.rounded(tokens / _MTOK + price.request_usd + searches)
 
 
-def _input_usd(usage: Usage, rates: Rates) -> Decimal:
-    """Millionths of a dollar. The kinds are parts of the prompt's count: what is none of them is
-    plain. A provider that counts one of them beside the prompt pays no one back."""
+def _tokens(usage: Usage) -> dict[str, int]:
+    """How many tokens are billed at each kind of rate.
+
+    The kinds are parts of the prompt's and of the completion's count: what is none of them is
+    plain. A provider that counts one of them beside the prompt pays no one back.
+    """
     long = min(usage.cache_write_1h, usage.cache_write)
-    rest = max(0, usage.prompt - usage.cached - usage.cache_write)
-    audio = min(max(0, usage.audio - usage.audio_output), rest)
-    image = min(usage.image_input, rest - audio)
-    return (
-        usage.cached * rates.billed("cached_input_usd_per_mtok")
-        + (usage.cache_write - long) * rates.billed("cache_write_usd_per_mtok")
-        + long * rates.billed("cache_write_1h_usd_per_mtok")
-        + audio * rates.billed("audio_input_usd_per_mtok")
-        + image * rates.billed("image_input_usd_per_mtok")
-        + (rest - audio - image) * rates.input_usd_per_mtok
-    )
-
-
-def _output_usd(usage: Usage, rates: Rates) -> Decimal:
-    """Millionths of a dollar; likewise, of the completion's count."""
+    prompt = max(0, usage.prompt - usage.cached - usage.cache_write)
+    heard = min(max(0, usage.audio - usage.audio_output), prompt)
+    seen = min(usage.image_input, prompt - heard)
     reasoning = min(usage.reasoning, usage.completion)
-    rest = usage.completion - reasoning
-    audio = min(usage.audio_output, rest)
-    image = min(usage.image_output, rest - audio)
-    return (
-        reasoning * rates.billed("reasoning_usd_per_mtok")
-        + audio * rates.billed("audio_output_usd_per_mtok")
-        + image * rates.billed("image_output_usd_per_mtok")
-        + (rest - audio - image) * rates.output_usd_per_mtok
-    )
+    completion = usage.completion - reasoning
+    spoken = min(usage.audio_output, completion)
+    drawn = min(usage.image_output, completion - spoken)
+    return {
+        "input_usd_per_mtok": prompt - heard - seen,
+        "cached_input_usd_per_mtok": usage.cached,
+        "cache_write_usd_per_mtok": usage.cache_write - long,
+        "cache_write_1h_usd_per_mtok": long,
+        "audio_input_usd_per_mtok": heard,
+        "image_input_usd_per_mtok": seen,
+        "output_usd_per_mtok": completion - spoken - drawn,
+        "reasoning_usd_per_mtok": reasoning,
+        "audio_output_usd_per_mtok": spoken,
+        "image_output_usd_per_mtok": drawn,
+    }
 
 
 def _is_exact(usage: Usage, price: Price) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Literal
 
 from gateway import money
@@ -43,10 +44,10 @@ class Candidate:
     eligible: bool
     excluded_by: str | None
 
-    def to_dict(self, dimensions: Sequence[str]) -> dict[str, object]:
+    def to_dict(self, dimensions: tuple[str, ...]) -> dict[str, object]:
         return {
             "model": self.model,
-            "capabilities": _by_dimension(dimensions, self.capabilities),
+            "capabilities": _offered(dimensions, self.capabilities),
             "shortfall": _rounded(self.shortfall, 6),
             "p_solve": _rounded(self.p_solve, 4),
             "expected_output_tokens": self.expected_output_tokens,
@@ -171,7 +172,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What the answer cost, and what the baseline would have cost on the same usage."""
+    """What the answer cost, and what the baseline would have cost on the same usage, both to the
+    picodollar.
+    """
 
     usd: Decimal | None
     status: CostStatus
@@ -188,11 +191,11 @@ class Cost:
     def to_dict(self) -> dict[str, object]:
         """The record's part; `cost_source` is there only if it is not our prices."""
         entry: dict[str, object] = {
-            "cost_usd": _dollars(self.usd),
+            "cost_usd": money.to_text(self.usd),
             "cost_status": self.status,
             "baseline": self.baseline,
-            "baseline_cost_usd": _dollars(self.baseline_usd),
-            "savings_usd": _dollars(self.savings_usd),
+            "baseline_cost_usd": money.to_text(self.baseline_usd),
+            "savings_usd": money.to_text(self.savings_usd),
         }
         return entry if self.source == "prices" else {**entry, "cost_source": self.source}
 
@@ -299,6 +302,11 @@ def completed(begun: Mapping[str, object], outcome: Outcome) -> dict[str, object
     return entry
 
 
+def only_adds(begun: Mapping[str, object], outcome: Outcome) -> bool:
+    """Whether what came of a decision leaves the fields as they are that were there before."""
+    return not outcome.fallback and (outcome.answer is None or "content" not in begun)
+
+
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds, as everywhere in the log.
 
@@ -310,6 +318,9 @@ def timestamp(moment: datetime) -> str:
 
 def _by_dimension(dimensions: Sequence[str], vector: Sequence[float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in zip(dimensions, vector, strict=True)}
+
+
+_offered = lru_cache(maxsize=1024)(_by_dimension)  # a profile's are in record after record
 
 
 def _dollars(usd: Decimal | None) -> str | None:

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import spool, spool_files
+from gateway.deletion import Deletion
 from gateway.feedback import Feedback
+from gateway.forgotten import Selection
 from gateway.ledger import Ledger, LogUnavailable, Page
 from gateway.listing import Step
 from gateway.redis_connection import connect
@@ -43,10 +45,12 @@ REMEMBERED_ENDS: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogStatus:
-    """How the log is, for /readyz and the page; `last_error` never holds a secret."""
+    """How the log is, for /readyz, /metrics and the page; `last_error` never holds a secret."""
 
     redis_reachable: bool
+    running: int  # requests that began and have not ended
     pending: int
+    spool_bytes: int  # of all writers in the data folder
     spool_writable: bool
     last_error: str | None
 
@@ -55,12 +59,19 @@ class DecisionLog:
     """Open with `async with DecisionLog.open(...) as log`."""
 
     def __init__(
-        self, writer: Spool, shipper: Shipper, ledger: Ledger, feedback: Feedback, root: Path
+        self,
+        writer: Spool,
+        shipper: Shipper,
+        ledger: Ledger,
+        feedback: Feedback,
+        deletion: Deletion,
+        root: Path,
     ) -> None:
         self.feedback = feedback
         self._spool = writer
         self._shipper = shipper
         self._ledger = ledger
+        self._deletion = deletion
         self._root = root
         self._open = shipper.open
         self._ended: dict[str, None] = {}  # the last ids, oldest first: an end counts once
@@ -89,7 +100,7 @@ class DecisionLog:
         tasks = [asyncio.create_task(shipper.run()), asyncio.create_task(shipper.keep_house())]
         try:
             feedback = Feedback(reading, ttl_s=detail_ttl_s)
-            yield cls(writer, shipper, Ledger(reading), feedback, root)
+            yield cls(writer, shipper, Ledger(reading), feedback, Deletion(reading), root)
         finally:
             await shipper.drain(DRAIN_S)
             for task in tasks:
@@ -99,12 +110,12 @@ class DecisionLog:
             await writing.aclose()
             await reading.aclose()
 
-    def begin(self, record: Mapping[str, object]) -> None:
-        """A request was decided. Raises LogUnavailable if its record could get lost."""
-        decision_id = str(record.get("id"))
+    def begin(self, decision_id: str, text: str) -> None:
+        """A request was decided; `text` is its record so far, as JSON. Raises LogUnavailable if
+        the record could get lost."""
         seq = self._spool.take_seq()
         try:
-            self._spool.append(seq, "begin", decision_id, spool_files.to_json(record))
+            self._spool.append(seq, "begin", decision_id, text)
         except SpoolError as error:
             if not self._shipper.reachable:
                 raise LogUnavailable(
@@ -116,16 +127,15 @@ class DecisionLog:
                 ) from error
         self._open[decision_id] = seq
 
-    def end(self, record: Mapping[str, object]) -> None:
-        """A request is over. Never raises and never loses the record while the process lives."""
-        decision_id = str(record.get("id"))
+    def end(self, decision_id: str, text: str) -> None:
+        """A request is over; `text` is its whole record, as JSON. Never raises and never loses the
+        record while the process lives."""
         if self._open.pop(decision_id, None) is None and decision_id in self._ended:
             logger.error("decision %s ended twice; the first record stands", decision_id)
             return
         self._ended[decision_id] = None
         if len(self._ended) > REMEMBERED_ENDS:
             del self._ended[next(iter(self._ended))]
-        text = spool_files.to_json(record)
         seq = self._spool.take_seq()
         spooled = True
         try:
@@ -138,6 +148,12 @@ class DecisionLog:
 
     async def get(self, decision_id: str) -> dict[str, Any] | None:
         """The record, from the moment `end` returned. Raises LogUnavailable."""
+        record = await self._found(decision_id)
+        is_forgotten = record is not None and self._shipper.forgotten.nameless(record) is not None
+        return None if is_forgotten else record
+
+    async def _found(self, decision_id: str) -> dict[str, Any] | None:
+        """The same, though a spool may have it still when it was deleted."""
         own = self._shipper.own.get(decision_id)
         if own is not None:
             return own.record()
@@ -167,9 +183,18 @@ class DecisionLog:
         group_by: tuple[str, ...],
         since: datetime | str | float | None = None,
         until: datetime | str | float | None = None,
+        key: str | None = None,
     ) -> list[dict[str, Any]]:
         """Sums; see Ledger.costs. Raises LogUnavailable and ValueError."""
-        return await self._ledger.costs(group_by=group_by, since=since, until=until)
+        return await self._ledger.costs(group_by=group_by, since=since, until=until, key=key)
+
+    async def forget(self, selection: Selection) -> int:
+        """Delete decisions; returns how many. Raises LogUnavailable: then do it again."""
+        deleted = 0
+        async for progress in self._deletion.forget(selection):
+            deleted = progress.deleted
+        self._shipper.forgotten = await self._deletion.forgotten()
+        return deleted
 
     async def last_id(self) -> str:
         """See Listing.last_id. Raises LogUnavailable."""
@@ -184,7 +209,9 @@ class DecisionLog:
         spool_error = self._spool.error
         return LogStatus(
             redis_reachable=self._shipper.reachable,
+            running=len(self._open),
             pending=self._shipper.pending,
+            spool_bytes=self._spool.size_bytes + self._spool.others_bytes,
             spool_writable=spool_error is None,
             last_error=self._shipper.last_error or spool_error,
         )

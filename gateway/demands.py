@@ -53,6 +53,7 @@ class Demands:
 def of(body: Mapping[str, object], messages: Sequence[Mapping[str, object]]) -> Demands:
     """The demands of a checked chat body. Raises InvalidRequest for a count that is none."""
     features, tokens = _weigh(messages)
+    tokens += sum(map(tokens_of, texts(messages)))
     for name in ("tools", "functions"):
         if body.get(name):
             features.add("tools")
@@ -79,7 +80,14 @@ def of(body: Mapping[str, object], messages: Sequence[Mapping[str, object]]) -> 
 
 def texts(messages: Sequence[Mapping[str, object]]) -> list[str]:
     """The texts of all messages, in order."""
-    return [text for message in messages for text in _texts(message)]
+    found: list[str] = []
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            found.append(content)
+        elif isinstance(content, list):
+            found += (text for part in content if isinstance(text := part.get("text"), str))
+    return found
 
 
 def tokens_of(text: str) -> int:
@@ -88,7 +96,7 @@ def tokens_of(text: str) -> int:
     >>> tokens_of("four words of text"), tokens_of("")
     (5, 0)
     """
-    return tokens_in(len(text.encode("utf-8", "replace")))
+    return tokens_in(len(text) if text.isascii() else len(text.encode("utf-8", "replace")))
 
 
 def tokens_in(utf8_bytes: int) -> int:
@@ -97,12 +105,12 @@ def tokens_in(utf8_bytes: int) -> int:
 
 
 def _weigh(messages: Sequence[Mapping[str, object]]) -> tuple[set[str], int]:
-    """Features that the parts demand, and estimated prompt tokens."""
-    tokens = 0
+    """Features that the parts demand, and estimated prompt tokens of all that is no text."""
+    tokens = _TOKENS_PER_MESSAGE * len(messages)
     features: set[str] = set()
     for message in messages:
-        tokens += _TOKENS_PER_MESSAGE + sum(tokens_of(text) for text in _texts(message))
-        for part in _parts(message):
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
             feature = _PART_FEATURES.get(str(part.get("type")))
             if feature is not None:
                 features.add(feature)
@@ -110,15 +118,6 @@ def _weigh(messages: Sequence[Mapping[str, object]]) -> tuple[set[str], int]:
         if message.get("tool_calls"):
             tokens += tokens_of(json.dumps(message["tool_calls"], ensure_ascii=False))
     return features, tokens
-
-
-def _parts(message: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
-    content = message.get("content")
-    return content if isinstance(content, list) else [{"type": "text", "text": content}]
-
-
-def _texts(message: Mapping[str, object]) -> list[str]:
-    return [text for part in _parts(message) if isinstance(text := part.get("text"), str)]
 
 
 def _count(body: Mapping[str, object], name: str) -> int | None:

@@ -4,6 +4,7 @@ Each is short: every step of a request is visible here and done elsewhere.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,11 +14,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from gateway import keys, money, protocols, request, request_ids
+from gateway import keys, login, money, protocols, request, request_ids
 from gateway.catalog import Catalog
 from gateway.decision import record, timestamp
-from gateway.decision_log import DecisionLog
-from gateway.errors import BodyTooLarge, GatewayError, NotFound
+from gateway.decision_log import DecisionLog, LogUnavailable
+from gateway.errors import BodyTooLarge, GatewayError, NotFound, Unavailable
 from gateway.exchange import Exchange
 from gateway.intake import Intake, Routed
 from gateway.keys import ApiKey
@@ -27,7 +28,10 @@ from gateway.protocols import ClientProtocol
 from gateway.request import AUTO
 from gateway.settings import Settings
 from gateway.streaming import SILENCE_S, StreamedAnswer, close, disconnected
+from gateway.telemetry import Telemetry
 from gateway.upstream import Upstream
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,13 +47,15 @@ class State(TypedDict):
     intake: Intake
     upstream: Upstream
     log: DecisionLog
+    telemetry: Telemetry
     started_at: int
 
 
 class Serving:
     """The endpoint of a protocol: read, predict, decide, forward, record.
 
-    An ASGI app, so that Starlette puts no second net of exception handlers around it.
+    An ASGI app that answers its own errors: the nets that Starlette puts around its routes, and the
+    search for one of them, would take a tenth of a request's time (app.py).
     """
 
     def __init__(self, protocol: ClientProtocol) -> None:
@@ -57,11 +63,20 @@ class Serving:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http: Request[State] = Request(scope, receive, send)
-        exchange = Exchange(
-            await _routed(http, self._protocol), http.state["upstream"], http.state["log"]
-        )
-        response = await _served(http, exchange)
+        try:
+            response = await self._response(http)
+        except Exception as exc:
+            response = failed(http, exc)
         await response(scope, receive, send)
+
+    async def _response(self, http: Request[State]) -> Response:
+        state = http.state
+        try:
+            routed = await _routed(http, self._protocol)
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        exchange = Exchange(routed, state["upstream"], state["log"], state["telemetry"])
+        return await _served(http, exchange)
 
 
 async def _served(http: Request[State], exchange: Exchange) -> Response:
@@ -77,6 +92,24 @@ async def _served(http: Request[State], exchange: Exchange) -> Response:
     except BaseException as exc:
         exchange.finish("aborted", error=f"the gateway stopped: {type(exc).__name__}")
         raise
+
+
+def failed(http: Request[Any], exc: Exception) -> Response:
+    """The answer to any exception."""
+    if isinstance(exc, LogUnavailable):
+        exc = Unavailable(str(exc), code="log_unavailable")
+    if not isinstance(exc, GatewayError):
+        logger.error("unexpected error at %s", http.url.path, exc_info=exc)
+        exc = GatewayError("the gateway failed; its log has the details", code="internal")
+    return refused(http, exc)
+
+
+def refused(
+    http: Request[Any], error: GatewayError, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer to a request of which no record tells."""
+    http.state["telemetry"].refused(http.url.path, error.status)
+    return error_answer(http, error, headers)
 
 
 def error_answer(
@@ -130,16 +163,29 @@ async def model(http: Request[State]) -> Response:
 
 
 def authenticated(http: Request[State]) -> ApiKey | None:
-    """The caller's key; None while the gateway is open. Raises Unauthorized."""
-    return keys.authenticate(http.headers, http.state["settings"].keys)
+    """The caller's key; None while the gateway is open. Raises Unauthorized.
+
+    Where a request shows no key, the dashboard's cookie may stand for one (login.py).
+    """
+    known = http.state["settings"].keys
+    if known and login.is_ours(http.method, http.url.path, http.headers):
+        key = login.key_of(http.cookies.get(login.COOKIE), known)
+        if key is not None:
+            return key
+    return keys.authenticate(http.headers, known)
 
 
 async def _routed(
     http: Request[State], protocol: ClientProtocol, *, is_served: bool = True
 ) -> Routed:
     # Looking a name up in Starlette's headers reads all of them, and a dozen are looked up.
-    headers = dict(http.headers)
-    key = keys.authenticate(headers, http.state["settings"].keys)
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in http.scope["headers"]
+    }
+    if is_served:
+        key = keys.authenticate(headers, http.state["settings"].keys)
+    else:
+        key = authenticated(http)
     parsed = request.parse(await read_body(http), headers, protocol)
     return await http.state["intake"].decide(
         parsed,
@@ -205,12 +251,16 @@ async def read_body(http: Request[State]) -> bytes:
     limit = http.state["settings"].max_body_mib * 2**20
     pieces: list[bytes] = []
     size = 0
-    async for piece in http.stream():
+    is_whole = False
+    while not is_whole and size <= limit * _DISCARD_AT_MOST:
+        message = await http.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece: bytes = message.get("body", b"")
         size += len(piece)
         if size <= limit:
             pieces.append(piece)
-        elif size > limit * _DISCARD_AT_MOST:
-            break
+        is_whole = not message.get("more_body", False)
     if size > limit:
         raise BodyTooLarge(
             f"the body is larger than {limit // 2**20} MiB: send less, or raise HYDRA_MAX_BODY_MIB"

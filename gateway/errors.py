@@ -12,6 +12,7 @@
     ConfigError                     stops the start with exit code 3; never seen over HTTP
     ├── SettingsError
     └── CatalogError                every problem of the catalog at once, with file, line and field
+    UsageError                      ends a command with exit code 2; never seen over HTTP
 
 What routing can't do is a reason in the decision (predictor_unavailable, least_shortfall), not an
 error.
@@ -134,6 +135,10 @@ class SettingsError(ConfigError):
 
 class CatalogError(ConfigError):
     pass
+
+
+class UsageError(Exception):
+    """The options of a command ask for what can't be; the message is for the person."""
 
 
 _ANTHROPIC_TYPES: Mapping[int, str] = {

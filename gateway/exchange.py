@@ -4,24 +4,25 @@ The record is opened before the first provider is called and closed exactly once
 an answer, an error, a broken stream, a client that went away.
 """
 
-import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, Final, TypeVar
 
-from gateway import costing, decision, demands, routing
+from gateway import costing, decision, demands, routing, spool_files
 from gateway.decision import Attempt, Cost, NoEligibleProfile, Outcome, Status, Usage
 from gateway.decision_log import DecisionLog
 from gateway.errors import UpstreamError
 from gateway.intake import Routed
 from gateway.profile import Profile
+from gateway.telemetry import Telemetry
 from gateway.upstream import Answer, Batch, Call, Upstream
 from gateway.wires import Meter
 
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
+
+_STARTED: Final = '{"status":"started"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class OpenedStream:
 class Exchange:
     """One request, from decision to settled record. Raises what the last provider raised."""
 
-    def __init__(self, routed: Routed, upstream: Upstream, log: DecisionLog) -> None:
+    def __init__(
+        self, routed: Routed, upstream: Upstream, log: DecisionLog, telemetry: Telemetry
+    ) -> None:
         self.routed = routed
         self.serving: Profile = routed.profiles[routed.decision.chosen]
         self.record: dict[str, object] = decision.record(routed.decision, routed.circumstances)
@@ -43,17 +46,20 @@ class Exchange:
         self.dropped: tuple[str, ...] = ()  # parameters that the serving provider can't take
         self._upstream = upstream
         self._log = log
+        self._telemetry = telemetry
         self._attempts: list[Attempt] = []
         self._served_by: Profile | None = None
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
+        self._answered_as: str | None = None  # the provider's name of the model that answered
         self._meter: Meter | None = None
         self._ttft_ms: float | None = None
         self._may_fall_back = routed.request.is_routed
         self._finished = False
         self._started = time.perf_counter()
+        self._begun = spool_files.to_json(self.record)
         # Raises LogUnavailable: a request that can't be recorded is not sent to anyone.
-        log.begin({**self.record, "status": "started"})
+        log.begin(routed.circumstances.id, spool_files.joined(self._begun, _STARTED))
 
     @property
     def reason(self) -> str:
@@ -72,6 +78,7 @@ class Exchange:
         """The whole answer of the first candidate that gives one."""
         answer = await self._first_to_answer(self._upstream.complete)
         self._usage, self._finish_reason = answer.usage, answer.finish_reason
+        self._answered_as = answer.model
         self.finish("ok", answer=answer.body.get(self.routed.request.protocol.content))
         return answer
 
@@ -145,6 +152,7 @@ class Exchange:
         self._finished = True
         if self._meter is not None:
             self._usage, self._finish_reason = self._meter.usage, self._meter.finish_reason
+            self._answered_as = self._meter.model
         self.cost = self._settled(status)
         outcome = Outcome(
             status=status,
@@ -160,17 +168,14 @@ class Exchange:
             fallback=self._fell_back,
             answer=answer,
         )
-        self.record = decision.completed(self.record, outcome)
-        self._log.end(self.record)
-        logger.info(
-            "%s %s by %s (%s), cost %s, %.0f ms",
-            self.routed.circumstances.id,
-            status,
-            outcome.served_by or self.serving.name,
-            self.reason,
-            self.record["cost_usd"],
-            outcome.latency_ms,
-        )
+        begun, self.record = self.record, decision.completed(self.record, outcome)
+        if decision.only_adds(begun, outcome):  # what is encoded already is not encoded again
+            added = dict(islice(self.record.items(), len(begun), None))
+            text = spool_files.joined(self._begun, spool_files.to_json(added))
+        else:
+            text = spool_files.to_json(self.record)
+        self._log.end(self.routed.circumstances.id, text)
+        self._telemetry.finished(self.record, self._answered_as)
 
     def _settled(self, status: Status) -> Cost:
         baseline = self.routed.baseline

@@ -25,6 +25,7 @@ FILTERS: Final = (
 )
 BUCKETS: Final = 1024  # of each name in SHARED; a million decisions fill one with a thousand ids
 MAX_TAGS: Final = 16  # of one record
+FIRST: Final = "first"  # beside the newest ids of hours: the first id that these know of
 
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 9998  # hours and days after it must exist, too

@@ -4,20 +4,25 @@ Shared by HTTP and the command line; writing is decision_log.py, and finding dec
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 
-from gateway import redis_keys, rollups, spool_files
+from gateway import redis_keys, rollup_rows, rollups, spool_files
 from gateway.filters import FILTERS, parse_time
 from gateway.listing import MAX_LIMIT, Listing, LogUnavailable, Page, redis_answer
 from gateway.redis_keys import By
+from gateway.rollup_rows import StoredRow
 
 __all__ = ["FILTERS", "MAX_LIMIT", "Ledger", "LogUnavailable", "Page", "parse_time", "redis_answer"]
 
-HASHES_AT_ONCE: Final = 20  # a twin's may have seven thousand fields
+HASHES_AT_ONCE: Final = 20  # of at most a thousand rows, or an hour's: some milliseconds of Redis
+ROWS_AT_ONCE: Final = 1000  # two milliseconds, then requests have their turn
+
+Found = tuple[str, By | None, Iterable[StoredRow]]  # a bucket's rows, and what they are kept by
 
 
 class Ledger:
@@ -46,74 +51,100 @@ class Ledger:
         group_by: tuple[str, ...],
         since: datetime | str | float | None = None,
         until: datetime | str | float | None = None,
+        key: str | None = None,
     ) -> list[dict[str, Any]]:
-        """One row for each group, newest time first, then the costliest.
+        """One row for each group, newest time first, then the costliest; `key`: of its requests.
 
         Times count by the hour (UTC) in which a request came: the hour of `since` and the hour of
         the last moment before `until` are counted whole; by user or session the days. Raises
         ValueError for an unknown group, or groups that nothing is summed up by.
         """
         by = _twin(group_by)
-        hours, days = await self._buckets(
-            None if since is None else parse_time("since", since),
-            None if until is None else parse_time("until", until),
-            hourly="hour" in group_by,
-            daily=by in rollups.BY_DAY_ONLY,
-        )
+        first = None if since is None else _floor_hour(parse_time("since", since))
+        last = None if until is None else _ceil_hour(parse_time("until", until))
         sums: dict[rollups.Row, rollups.Measures] = {}
-        buckets = [*days, *hours]
-        for start in range(0, len(buckets), HASHES_AT_ONCE):
-            chunk = buckets[start : start + HASHES_AT_ONCE]
-            for bucket, (kept_by, stored) in (await self._rollups(chunk, by)).items():
-                await asyncio.sleep(0)  # requests have their turn
-                for group, measures in _groups(bucket, stored, group_by, kept_by):
-                    before = sums.get(group)
-                    sums[group] = rollups.summed(before, measures) if before else measures
-        rows = [
-            dict(zip(group_by, group, strict=True)) | rollups.to_row(measures)
-            for group, measures in sorted(sums.items(), key=lambda item: _dearest(item[1]))
-        ]
+        async for bucket, kept_by, stored in self._found(group_by, by, first, last, key):
+            await asyncio.sleep(0)  # requests have their turn
+            group_of = _grouping(bucket, kept_by, group_by)
+            for values, measures in stored:
+                group = group_of(values)
+                before = sums.get(group)
+                sums[group] = rollups.summed(before, measures) if before else measures
+        found = sorted(sums.items(), key=lambda item: _dearness(item[1]), reverse=True)
         for name in ("hour", "day"):  # sorting is stable: within a time the order above holds
             if name in group_by:
-                rows.sort(key=lambda row: str(row[name]), reverse=True)
+                place = group_by.index(name)
+                found.sort(key=lambda item: item[0][place], reverse=True)
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(found), ROWS_AT_ONCE):
+            await asyncio.sleep(0)
+            rows += (
+                rollups.to_row(group_by, group, measures)
+                for group, measures in found[start : start + ROWS_AT_ONCE]
+            )
         return rows
 
-    async def _rollups(
-        self, buckets: list[str], by: By | None
-    ) -> dict[str, tuple[By | None, Mapping[str, str]]]:
-        """Each bucket's hash, and what it is kept by: an earlier version kept no users or sessions,
-        so that its days are those of nobody."""
-        found: dict[str, tuple[By | None, Mapping[str, str]]] = {}
-        for kept_by in (by, None) if by in rollups.BY_DAY_ONLY else (by,):
-            asked = [bucket for bucket in buckets if bucket not in found]
-            pipeline = self._redis.pipeline(transaction=False)
-            for bucket in asked:
-                pipeline.hgetall(redis_keys.rollup(bucket, kept_by))
-            answers = await redis_answer(pipeline.execute()) if asked else []
-            for bucket, stored in zip(asked, answers, strict=True):
-                if stored:
-                    found[bucket] = (kept_by, stored)
-        return found
-
-    async def _buckets(
-        self, since: datetime | None, until: datetime | None, *, hourly: bool, daily: bool
-    ) -> tuple[list[str], list[str]]:
-        """The hours and days that hold a range: whole days where hours are not asked for, and only
-        such where there are no hours."""
-        first = None if since is None else _floor_hour(since)
-        last = None if until is None else _ceil_hour(until)
-        if daily:
+    async def _found(
+        self,
+        group_by: tuple[str, ...],
+        by: By | None,
+        first: datetime | None,
+        last: datetime | None,
+        key: str | None,
+    ) -> AsyncIterator[Found]:
+        """All rollups that hold a range, each request in one of them: whole days where hours are
+        not asked for, and only such where there are no hours."""
+        if by in rollups.BY_DAY_ONLY:
             first = None if first is None else first.replace(hour=0)
             last = None if last is None else _ceil_day(last)
-            return [], await self._existing(redis_keys.DAYS, first, last)
+            days = await self._existing(redis_keys.DAYS, first, last)
+            async for day, stored in self._read(days, by):
+                if stored:
+                    yield day, by, rollup_rows.read(stored, by, key=key)
+                else:  # an earlier version kept none: the day is nobody's
+                    async for _, main in self._read([day], None):
+                        yield day, None, rollup_rows.read(main, key=key)
+            return
         hours = await self._existing(redis_keys.HOURS, first, last)
-        if hourly:
-            return hours, []
-        first_day = None if first is None else _ceil_day(first)
-        last_day = None if last is None else last.replace(hour=0)
-        days = await self._existing(redis_keys.DAYS, first_day, last_day)
-        whole = set(days)
-        return [hour for hour in hours if hour[:10] not in whole], days
+        if "hour" not in group_by:
+            first_day = None if first is None else _ceil_day(first)
+            last_day = None if last is None else last.replace(hour=0)
+            days = await self._existing(redis_keys.DAYS, first_day, last_day)
+            async for day, stored in self._read(days, by):
+                yield day, by, rollup_rows.read(stored, by, key=key)
+            whole = set(days)
+            hours = [hour for hour in hours if hour[:10] not in whole]
+        elif by is None and key is None and "key" not in group_by:
+            wanted = set(hours)
+            async for day, rows in self._hours_of_days(sorted({hour[:10] for hour in hours})):
+                yield day, "hour", [row for row in rows if row[0][-1][:13] in wanted]
+                wanted -= {hour for hour in wanted if hour[:10] == day}
+            hours = sorted(wanted)
+        async for hour, stored in self._read(hours, by):
+            yield hour, by, rollup_rows.read(stored, by, key=key)
+
+    async def _hours_of_days(self, days: list[str]) -> AsyncIterator[tuple[str, list[StoredRow]]]:
+        """The hours of those days whose hours add up to the day. Those of a day on which an earlier
+        version wrote don't."""
+        requests: dict[str, int] = {}
+        async for day, stored in self._read(days, None):
+            requests[day] = _requests(rollup_rows.read(stored))
+        async for day, stored in self._read(days, "hour"):
+            rows = rollup_rows.read(stored, "hour")
+            if _requests(rows) == requests[day]:
+                yield day, rows
+
+    async def _read(
+        self, buckets: list[str], by: By | None
+    ) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
+        """Each bucket's hash, some at a time."""
+        for start in range(0, len(buckets), HASHES_AT_ONCE):
+            chunk = buckets[start : start + HASHES_AT_ONCE]
+            pipeline = self._redis.pipeline(transaction=False)
+            for bucket in chunk:
+                pipeline.hgetall(redis_keys.rollup(bucket, by))
+            for bucket, stored in zip(chunk, await redis_answer(pipeline.execute()), strict=True):
+                yield bucket, stored
 
     async def _existing(
         self, index: str, first: datetime | None, last: datetime | None
@@ -139,19 +170,30 @@ def _twin(group_by: tuple[str, ...]) -> By | None:
     return twins[0] if twins else None
 
 
-def _groups(
-    bucket: str, stored: Mapping[str, str], group_by: tuple[str, ...], kept_by: By | None
-) -> Iterator[tuple[rollups.Row, rollups.Measures]]:
-    values = dict.fromkeys(rollups.GROUPS, "") | {"day": bucket[:10], "hour": f"{bucket}:00:00Z"}
-    names = (*rollups.MAIN, kept_by) if kept_by else rollups.MAIN
-    for row, measures in rollups.read(stored, of_twin=kept_by is not None):
-        values.update(zip(names, row, strict=True))
-        yield tuple(values[name] for name in group_by), measures
+def _grouping(
+    bucket: str, kept_by: By | None, group_by: tuple[str, ...]
+) -> Callable[[rollups.Row], rollups.Row]:
+    """From the values of a row to those of its group."""
+    columns = rollups.COLUMNS[kept_by]
+    of_bucket = {"day": bucket[:10], "hour": f"{bucket}:00:00Z"}
+    fixed = {name: of_bucket.get(name, "") for name in group_by if name not in columns}
+    names = (*columns, *fixed)
+    places = [names.index(name) for name in group_by]
+    start = places[0] if places else len(names)
+    pick = itemgetter(*places) if len(places) > 1 else itemgetter(slice(start, start + 1))
+    if not fixed:
+        return pick
+    rest = tuple(fixed.values())
+    return lambda values: pick((*values, *rest))
 
 
-def _dearest(measures: rollups.Measures) -> tuple[int, int]:
-    row = dict(zip(rollups.MEASURES, measures, strict=True))
-    return -(row["cost_picodollars"] or 0), -(row["requests"] or 0)
+def _requests(rows: Iterable[StoredRow]) -> int:
+    return sum(measures[0] or 0 for _, measures in rows)
+
+
+def _dearness(measures: rollups.Measures) -> tuple[int, int]:
+    requests, _, _, _, cost, _, _ = measures
+    return cost or 0, requests or 0
 
 
 def _floor_hour(moment: datetime) -> datetime:

@@ -39,6 +39,7 @@ class LiveCatalog:
         self._environ = environ
         self._seen = self._fingerprint()
         self.problems: tuple[str, ...] = ()
+        self.refusals = 0  # how often a changed catalog was wrong
         self.current: Catalog = self._load()
 
     async def watch(self) -> None:
@@ -57,10 +58,12 @@ class LiveCatalog:
             self.current = self._load()
         except CatalogError as exc:
             self.problems = exc.problems
+            self.refusals += 1
             for problem in exc.problems:
                 logger.error("catalog refused, the running one stays: %s", problem)
         except OSError as exc:  # a file went away between listing and reading
             self.problems = (f"{self._folder}: {exc}",)
+            self.refusals += 1
             logger.error("catalog refused, the running one stays: %s", exc)
         else:
             self.problems = ()

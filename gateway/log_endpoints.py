@@ -1,18 +1,20 @@
-"""The endpoints that read the log: decisions and what they cost."""
+"""The endpoints of the log: decisions, what they cost, what was thought of them; and deletion."""
 
 import contextlib
 import csv
 import io
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from gateway import json_body
+from gateway import json_body, spool_files
 from gateway.endpoints import State, authenticated, read_body
 from gateway.errors import InvalidRequest, NotFound
 from gateway.feedback import parse as parse_feedback
 from gateway.filters import FILTERS, matcher
+from gateway.forgotten import NAMES, Selection
 from gateway.keys import ApiKey
 from gateway.ledger import LogUnavailable
 from gateway.listing import check_id
@@ -23,7 +25,10 @@ _MAX_LIMIT: Final = 1000
 
 
 async def decisions(http: Request[State]) -> Response:
-    """GET /v1/decisions: newest first, filtered, page by page."""
+    """GET /v1/decisions: newest first, filtered, page by page. DELETE: those of a key, a user or a
+    session."""
+    if http.method == "DELETE":
+        return await _forget(http)
     key = authenticated(http)
     _known_parameters(http, (*FILTERS, "limit", "cursor"))
     try:
@@ -33,14 +38,7 @@ async def decisions(http: Request[State]) -> Response:
     except ValueError as exc:
         raise _invalid(exc) from exc
     await http.state["log"].feedback.join(page.data)
-    return JSONResponse(
-        {
-            "object": "list",
-            "data": page.data,
-            "has_more": page.has_more,
-            "next_cursor": page.next_cursor,
-        }
-    )
+    return _list(page.data, has_more=page.has_more, next_cursor=page.next_cursor)
 
 
 async def decisions_stream(http: Request[State]) -> Response:
@@ -71,7 +69,7 @@ async def decision(http: Request[State]) -> Response:
     key = authenticated(http)
     wanted = http.path_params["id"]
     found = await http.state["log"].get(wanted)
-    own = _only_key(http, key)
+    own = only_key(http, key)
     if found is None or (own is not None and found.get("key_id") != own):
         raise NotFound(f"no decision has the id '{wanted}'", param="id", code="decision_not_found")
     with contextlib.suppress(LogUnavailable):  # the record itself may come from the spool
@@ -83,7 +81,7 @@ async def feedback(http: Request[State]) -> Response:
     """POST /v1/feedback: a score for a decision's answer; the last one counts."""
     key = authenticated(http)
     decision_id, score, comment = parse_feedback(json_body.parse(await read_body(http)))
-    log, own = http.state["log"], _only_key(http, key)
+    log, own = http.state["log"], only_key(http, key)
     found = await log.get(decision_id)
     if found is None or (own is not None and found.get("key_id") != own):
         raise NotFound(
@@ -106,33 +104,55 @@ async def costs(http: Request[State]) -> Response:
     shape = http.query_params.get("format", "json")
     if shape not in ("json", "csv"):
         raise InvalidRequest(f"'format' must be json or csv, got '{shape}'", param="format")
-    own = _only_key(http, key)
-    hidden = own is not None and "key" not in group_by
     try:
         rows = await http.state["log"].costs(
-            group_by=(*group_by, "key") if hidden else group_by,
+            group_by=group_by,
             since=http.query_params.get("since"),
             until=http.query_params.get("until"),
+            key=only_key(http, key),
         )
     except ValueError as exc:
         raise _invalid(exc) from exc
-    if own is not None:
-        rows = [row for row in rows if row["key"] == own]
-    for row in rows if hidden else ():
-        del row["key"]
     if shape == "csv":
         return Response(_csv(rows, group_by), media_type="text/csv; charset=utf-8")
-    return JSONResponse({"object": "list", "data": rows, "has_more": False, "next_cursor": None})
+    return _list(rows)
+
+
+async def _forget(http: Request[State]) -> Response:
+    """Delete what has all the names given. Only the admin's key deletes other keys' decisions."""
+    key = authenticated(http)
+    _known_parameters(http, tuple(NAMES))
+    names = {name: http.query_params[name] for name in NAMES if name in http.query_params}
+    try:
+        selection = Selection(**names)
+    except ValueError as exc:
+        raise _invalid(exc) from exc
+    if key is not None and key != http.state["settings"].admin_key:
+        if selection.key not in (None, key.id):
+            raise InvalidRequest(
+                f"'key' must be '{key.id}': only the admin's key deletes another's decisions",
+                param="key",
+            )
+        selection = replace(selection, key=key.id)
+    deleted = await http.state["log"].forget(selection)
+    return JSONResponse({"object": "deletion", "deleted": deleted})
+
+
+def _list(
+    data: list[dict[str, Any]], *, has_more: bool = False, next_cursor: str | None = None
+) -> Response:
+    body = {"object": "list", "data": data, "has_more": has_more, "next_cursor": next_cursor}
+    return Response(spool_files.to_json(body), media_type="application/json")
 
 
 def _filters(http: Request[State], key: ApiKey | None) -> dict[str, str]:
     """Those of the query, within what the caller may see."""
     filters = {name: http.query_params[name] for name in FILTERS if name in http.query_params}
-    own = _only_key(http, key)
+    own = only_key(http, key)
     return filters if own is None else {**filters, "key": own}
 
 
-def _only_key(http: Request[State], key: ApiKey | None) -> str | None:
+def only_key(http: Request[State], key: ApiKey | None) -> str | None:
     """The key whose records alone the caller may see; None: all of them."""
     admin = http.state["settings"].admin_key
     return None if key is None or admin is None or key == admin else key.id
@@ -161,9 +181,8 @@ def _invalid(exc: ValueError) -> InvalidRequest:
 
 
 def _csv(rows: list[dict[str, object]], group_by: tuple[str, ...]) -> str:
-    names = list(rows[0]) if rows else list(group_by)
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=names)
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text)
+    writer.writerow(rows[0] if rows else group_by)
+    writer.writerows(row.values() for row in rows)
     return text.getvalue()

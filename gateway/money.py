@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 PICODOLLARS_PER_USD = 10**12
 _QUANTUM = Decimal(1).scaleb(-12)
+_LESS_THAN_ONE = tuple("0." + "0" * (12 - length) for length in range(13))
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)  # the usual 28 digits end at 1e16 USD
 
 
@@ -49,3 +50,19 @@ def from_picodollars(picodollars: int) -> Decimal:
     '0.000164'
     """
     return Decimal(picodollars).scaleb(-12, _EXACT)
+
+
+def text_of_picodollars(picodollars: int | None) -> str | None:
+    """The text of so much, without a Decimal on the way: sums of costs have thousands of rows.
+
+    >>> text_of_picodollars(164000000), text_of_picodollars(-2 * 10**12), text_of_picodollars(0)
+    ('0.000164', '-2', '0')
+    """
+    if picodollars is None:
+        return None
+    digits = str(picodollars)
+    if 0 < picodollars < PICODOLLARS_PER_USD:
+        return _LESS_THAN_ONE[len(digits)] + digits.rstrip("0")
+    if picodollars < 0:
+        return f"-{text_of_picodollars(-picodollars)}"
+    return f"{digits[:-12] or 0}.{digits[-12:]}".rstrip("0").rstrip(".")

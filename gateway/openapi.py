@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway import openapi_schemas as schemas
 from gateway.decision import Reason
 from gateway.filters import FILTERS
+from gateway.forgotten import NAMES
 from gateway.listing import MAX_LIMIT
 from gateway.openapi_schemas import Json
 from gateway.profile import MODES
@@ -151,7 +152,7 @@ def _log_paths() -> Json:
     limit: Json = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50}
     cursor: Json = {"type": "string", "pattern": r"^[0-9]{1,20}-[0-9]{1,20}$"}
     page = [
-        _query("limit", limit, "Decisions on a page."),
+        _query("limit", limit, "Decisions on a page, at most; `has_more`: there are others."),
         _query("cursor", cursor, "`next_cursor` of the page before."),
     ]
     last_id: Json = {
@@ -185,9 +186,12 @@ def _log_paths() -> Json:
         other={"text/csv": {"schema": schemas.TEXT}},
     )
     return {
-        "/v1/decisions": _get(
-            "decisions", "The log, newest first", "DecisionList", [*filters, *page], errors=_LOG
-        ),
+        "/v1/decisions": {
+            **_get(
+                "decisions", "The log, newest first", "DecisionList", [*filters, *page], errors=_LOG
+            ),
+            "delete": _deletion(),
+        },
         "/v1/decisions/stream": _tail([*filters, _query("cursor", cursor, _LAST_ID_HELP), last_id]),
         "/v1/decisions/{id}": _get(
             "decision", "One decision", "Decision", [_path_id()], errors=(404, *_READ, 503)
@@ -266,6 +270,20 @@ def _get(
             "parameters": parameters or [],
             "responses": _with_errors(ok, errors, "Error"),
         }
+    }
+
+
+def _deletion() -> Json:
+    """The operation that deletes from the log."""
+    name: Json = {"type": "string", "minLength": 1}
+    return {
+        "operationId": "deleteDecisions",
+        "summary": "Delete the decisions of a key, a user or a session",
+        "description": "Those that have every name given, at least one. Answers when all is done;"
+        " a request that was cut off is finished by sending it again. A key that is not the"
+        " admin's deletes its own decisions only.",
+        "parameters": [_query(each, name, _FILTER_HELP[each]) for each in NAMES],
+        "responses": _with_errors(_response("Done.", schemas.ref("Deletion")), _LOG, "Error"),
     }
 
 

@@ -235,6 +235,7 @@ def records() -> Json:
             {"comment": {"type": ["string", "null"], "maxLength": MAX_COMMENT_CHARS}},
         ),
         "Feedback": object_of({"decision_id": TEXT, "score": NUMBER, "ts": TEXT}),
+        "Deletion": object_of({"object": {"const": "deletion"}, "deleted": COUNT}),
         "CostRow": {
             **object_of(sums, groups),
             "description": "Sums, after the fields that the row is grouped by.",

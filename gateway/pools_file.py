@@ -10,6 +10,8 @@ from typing import Any
 
 from gateway import anchors, yaml_fields
 from gateway.profile import (
+    ALPHAS,
+    BETAS,
     DEFAULT_MARGIN,
     MODES,
     RULES,
@@ -69,6 +71,7 @@ def _pool(
     baseline = fields.text("baseline")
     fallback = fields.text("fallback_profile")
     fitted_for = fields.text("fitted_for")
+    alpha, beta, p_solve_fitted_for = _p_solve(fields, facts)
     weights = _weights(fields, dimensions)
     fields.close()
     for field, names in (
@@ -81,8 +84,8 @@ def _pool(
                 fields.reject(field, f"no profile is named '{other}'")
     if fallback in drafts and listed and fallback not in listed:
         fields.reject("fallback_profile", f"'{fallback}' is not one of this pool's profiles")
-    if settings["rule"] == "value" and (facts.alpha is None or facts.beta is None):
-        fields.reject("rule", "'value' needs a predictor with alpha and beta in its metadata")
+    if settings["rule"] == "value" and (alpha is None or beta is None):
+        fields.reject("rule", "'value' needs p_solve, or a predictor with alpha and beta")
     members = [drafts[item] for item in dict.fromkeys(listed) if item in drafts]
     if not members or not modes:
         return None
@@ -100,11 +103,28 @@ def _pool(
         baseline=baseline or strongest.name,
         fallback_profile=fallback,
         margin=DEFAULT_MARGIN if margin is None else float(margin),
-        alpha=facts.alpha,
-        beta=facts.beta,
+        alpha=alpha,
+        beta=beta,
         fitted_for=fitted_for,
+        p_solve_fitted_for=p_solve_fitted_for,
         **settings,
     )
+
+
+def _p_solve(
+    fields: Fields, facts: PredictorFacts
+) -> tuple[float | None, float | None, str | None]:
+    """alpha, beta and whom they were fitted for: the pool's own, else those of the predictor."""
+    own = fields.mapping("p_solve")
+    if own is None:
+        return facts.alpha, facts.beta, None
+    alpha = own.number("alpha", low=ALPHAS[0], high=ALPHAS[1], required=True)
+    beta = own.number("beta", low=BETAS[0], high=BETAS[1], required=True)
+    fitted_for = own.text("fitted_for")
+    own.close()
+    if alpha is None or beta is None:  # complained of; the rest is judged as without
+        return facts.alpha, facts.beta, None
+    return float(alpha), float(beta), fitted_for
 
 
 def _scaled(members: Sequence[Draft], scale: str, bands: Sequence[anchors.Range]) -> list[Profile]:

@@ -81,15 +81,14 @@ class Price:
     def tier(self, prompt_tokens: int, service: str = "") -> Tier:
         """The tier that a whole request is billed at. The longest length that the prompt exceeds
         comes first; of that, the service's own rates if there are any, else the plain ones."""
-        return max(
-            (
-                tier
-                for tier in (Tier(rates=self.base), *self.tiers)
-                if tier.service in ("", service)
-                and (prompt_tokens > tier.above_prompt_tokens or not tier.above_prompt_tokens)
-            ),
-            key=lambda tier: (tier.above_prompt_tokens, tier.service),
-        )
+        found: Tier | None = None
+        for tier in self.tiers:
+            above = tier.above_prompt_tokens
+            if tier.service not in ("", service) or (above and prompt_tokens <= above):
+                continue
+            if found is None or (found.above_prompt_tokens, found.service) < (above, tier.service):
+                found = tier
+        return found or Tier(rates=self.base)
 
     def age_days(self, today: datetime.date) -> int | None:
         """Days since the price was read; None where its date is unknown."""

@@ -32,6 +32,10 @@ FEATURES: Final = (*GATED_FEATURES, "parallel_tools", "prompt_cache")
 
 DEFAULT_EXPECTED_OUTPUT_TOKENS: Final = 600
 DEFAULT_MARGIN: Final = 0.1  # band widths of shortfall
+# Of the curve P = sigmoid(alpha - beta * shortfall). A shortfall is at most 10 (bands count at
+# least .1 wide), so that within these ranges its exponential has a value.
+ALPHAS: Final = (-20.0, 20.0)
+BETAS: Final = (0.01, 50.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,8 @@ class Pool:
 
     `weights` (K,) sum to 1; `bands` (K,) are the predictor's (lo, hi) per dimension, in [0, 1].
     `modes` name thresholds (rule "threshold") or dollars per solved request (rule "value").
-    `alpha` and `beta` turn a shortfall into the chance of solving the request (DESIGN: P_m).
+    `alpha` and `beta` turn a shortfall into the chance of solving the request (DESIGN: P_m): the
+    pool's own if `p_solve` gave some, else the predictor's.
     """
 
     name: str
@@ -139,6 +144,7 @@ class Pool:
     beta: float | None = None
     left_out: tuple[str, ...] = ()  # listed profiles that can't be used here
     fitted_for: str | None = None  # sha of the predictor that the modes were fitted for
+    p_solve_fitted_for: str | None = None  # the same of the pool's own alpha and beta
 
     def profile(self, name: str) -> Profile | None:
         """The pool's profile of that name."""

@@ -17,6 +17,9 @@ POSITIONS: Final = f"hydra:{TAG}:positions"
 HOURS: Final = f"hydra:{TAG}:hours"
 DAYS: Final = f"hydra:{TAG}:days"
 INDEXED: Final = f"hydra:{TAG}:indexed"
+NEWEST: Final = f"hydra:{TAG}:newest"
+SCHEMA: Final = f"hydra:{TAG}:schema"
+FORGOTTEN: Final = f"hydra:{TAG}:forgotten"
 
 _DECISION: Final = "hydra:decision:"
 _FEEDBACK: Final = f"hydra:{TAG}:feedback:"
@@ -24,8 +27,12 @@ _INDEX: Final = f"hydra:{TAG}:index:"
 _SHARED_INDEX: Final = f"hydra:{TAG}:shared-index:"
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9_.@/+=-]{1,64}")
 
-By = Literal["tag", "user", "session"]
+By = Literal["tag", "user", "session", "hour"]
 
+# Where somebody's name is, for who deletes it (deletion.py, rollup_names.py): keys, users and
+# sessions in the stream's entries and in whole records; the key in feedback, in the name of its own
+# index and in the fields of all rollups but day-hours; users and sessions in those of day-users and
+# day-sessions. Shared indexes have a CRC-32 of the value. Nothing else has any.
 KEYS: Final[tuple[tuple[str, str, str], ...]] = (
     # (key, type, what it holds); <...> stands for the part that varies
     (
@@ -49,6 +56,16 @@ KEYS: Final[tuple[tuple[str, str, str], ...]] = (
         "For each writer of a spool, the sequence number of its last delivered record.",
     ),
     (
+        SCHEMA,
+        "string",
+        "The version of all this; a gateway that knows older ones only delivers nothing.",
+    ),
+    (
+        FORGOTTEN,
+        "hash",
+        "Hashes of the names whose decisions were deleted, each with the moment; kept for 90 days.",
+    ),
+    (
         INDEXED,
         "string",
         "The stream's first id that the indexes below know; an earlier version wrote none.",
@@ -63,12 +80,18 @@ KEYS: Final[tuple[tuple[str, str, str], ...]] = (
         "stream",
         "The same for sessions, tags and users, 1024 of each, a hash of the value beside each id.",
     ),
+    (
+        NEWEST,
+        "hash",
+        "For each hour (UTC) in which a request of the stream came, the id of the last one.",
+    ),
     (HOURS, "sorted set", "The hours (UTC) that have a rollup, scored by their Unix time."),
     (DAYS, "sorted set", "The days (UTC) that have a rollup, scored by their Unix time."),
     (
         f"hydra:{TAG}:hour:<YYYY-MM-DDTHH>",
         "hash",
-        "Sums of one hour by model, key, mode and pool; money in whole picodollars; kept for ever.",
+        "Sums of one hour: a field for each model, key, mode and pool; money in whole picodollars;"
+        " kept for ever.",
     ),
     (f"hydra:{TAG}:day:<YYYY-MM-DD>", "hash", "The same sums of one day."),
     (
@@ -77,6 +100,7 @@ KEYS: Final[tuple[tuple[str, str, str], ...]] = (
         "The same sums by model, key, mode, pool and tag; a request counts once under each tag.",
     ),
     (f"hydra:{TAG}:day-tags:<YYYY-MM-DD>", "hash", "The same sums by tag of one day."),
+    (f"hydra:{TAG}:day-hours:<YYYY-MM-DD>", "hash", "The same sums of one day by hour, no keys."),
     (f"hydra:{TAG}:day-users:<YYYY-MM-DD>", "hash", "The same sums by end user of one day."),
     (f"hydra:{TAG}:day-sessions:<YYYY-MM-DD>", "hash", "The same sums by session of one day."),
 )

@@ -1,13 +1,10 @@
 """The sums of an hour and of a day: what a record adds to them, and what they add up to.
 
-Pure values; delivery.py writes them and ledger.py reads them. A rollup is a hash whose fields are
-`["model","key","mode","pool"] measure`; in the twins by tag, user or session the value follows. An
-earlier version wrote no pool. A measure that was never known has no field, so that unknown money is
-not a zero.
+Pure values; delivery.py writes them and ledger.py reads them. What a row looks like in Redis is
+rollup_rows.py.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -30,6 +27,13 @@ GROUPS: Final = ("model", "key", "mode", "pool", "tag", "user", "session", "day"
 MAIN: Final = ("model", "key", "mode", "pool")  # what each row has
 TWINS: Final[tuple[By, ...]] = ("tag", "user", "session")  # kept apart, so that one can be asked
 BY_DAY_ONLY: Final[tuple[By, ...]] = ("user", "session")
+# What a row of each rollup names. The hours of a day are beside it once more, since a month's own
+# rollups of hours are too much to read at once.
+COLUMNS: Final[Mapping[By | None, tuple[str, ...]]] = {
+    None: MAIN,
+    "hour": ("model", "mode", "pool", "hour"),
+    **{by: (*MAIN, by) for by in TWINS},
+}
 
 # The twins' values are the callers' free text and rollups are kept for ever: what comes after the
 # first thousand different rows of a bucket is counted under one value.
@@ -41,15 +45,12 @@ OTHER: Final = "(other)"
 _MAX_PICODOLLARS: Final = 10**18  # a million dollars for one request is an error, not a price
 
 Measures = list[int | None]  # in the order of MEASURES
-Row = tuple[str, ...]  # MAIN and, in a twin, its value
+Row = tuple[str, ...]  # the values of COLUMNS
 Rows = dict[Row, Measures]
 _Alike = tuple[
     str, str, str, str, str, tuple[str, ...], str, str
 ]  # hour, MAIN, tags, user, session
 _T = TypeVar("_T", bound=tuple[Any, ...])
-
-_PLACES: Final = {measure: place for place, measure in enumerate(MEASURES)}
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Increments:
@@ -60,7 +61,7 @@ class Increments:
 
     def add(self, record: Mapping[str, Any]) -> None:
         alike = (
-            _hour_of(record.get("ts")),
+            hour_of(record.get("ts")),
             model_of(record),
             _text(record.get("key_id")),
             _text(record.get("mode")),
@@ -77,7 +78,11 @@ class Increments:
         for (hour, *main, tags, user, session), measures in self._sums.items():
             row = tuple(main)
             day = hour[:10]
+            model, _, mode, pool = main
             _add(found.setdefault((None, hour), {}), row, measures)
+            _add(
+                found.setdefault(("hour", day), {}), (model, mode, pool, f"{hour}:00:00Z"), measures
+            )
             for tag in tags or ("",):
                 _add(found.setdefault(("tag", hour), {}), (*row, tag), measures)
             _add(found.setdefault(("user", day), {}), (*row, user), measures)
@@ -95,16 +100,6 @@ def is_hour(bucket: str) -> bool:
     return len(bucket) == 13
 
 
-def field_of(row: Row) -> str:
-    """The part of a field's name before the measure."""
-    return _json(row)
-
-
-def other_field(row: Row) -> str:
-    """The same under the value that takes what is too many."""
-    return _json((*row[:-1], OTHER))
-
-
 def model_of(record: Mapping[str, Any]) -> str:
     """The profile that a record's cost belongs to."""
     return _text(record.get("served_by") or record.get("chosen"))
@@ -118,46 +113,42 @@ def tags_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(tag)[:MAX_TAG_CHARS] for tag in tags[:MAX_TAGS]))
 
 
-def read(stored: Mapping[str, str], *, of_twin: bool = False) -> Iterator[tuple[Row, Measures]]:
-    """The rows of a rollup hash, those of an earlier version with an empty pool."""
-    fields: dict[str, Measures] = {}
-    for name, value in stored.items():
-        row, _, measure = name.rpartition(" ")
-        fields.setdefault(row, [None] * len(MEASURES))[_PLACES[measure]] = int(value)
-    places = len(MAIN) + of_twin
-    for row, measures in fields.items():
-        values: list[str] = json.loads(row)
-        if len(values) < places:
-            values.insert(len(MAIN) - 1, "")
-        yield tuple(values), measures
-
-
 def _add(sums: dict[_T, Measures], of: _T, measures: Measures) -> None:
     before = sums.get(of)
     sums[of] = measures if before is None else summed(before, measures)
 
 
 def summed(one: Measures, other: Measures) -> Measures:
-    """Measure by measure; known and unknown is known.
+    """Measure by measure, spelt out since it is done for each row; known and unknown is known.
 
-    >>> summed([1, None, 3], [1, None, None])
-    [2, None, 3]
+    >>> summed([1, 9, None, 1, 5, None, None], [1, None, None, 1, 7, 3, None])
+    [2, 9, None, 2, 12, 3, None]
     """
-    return [b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True)]
+    a, b, c, d, e, f, g = one
+    n, o, p, q, r, s, t = other
+    return [
+        a if n is None else n if a is None else a + n,
+        b if o is None else o if b is None else b + o,
+        c if p is None else p if c is None else c + p,
+        d if q is None else q if d is None else d + q,
+        e if r is None else r if e is None else e + r,
+        f if s is None else s if f is None else f + s,
+        g if t is None else t if g is None else g + t,
+    ]
 
 
-def to_row(measures: Measures) -> dict[str, Any]:
-    """The part of a costs row after its group fields."""
+def to_row(group_by: tuple[str, ...], group: tuple[str, ...], measures: Measures) -> dict[str, Any]:
+    """A row of costs."""
     requests, prompt, completion, unknown, cost, baseline, savings = measures
-    return {
-        "requests": requests or 0,
-        "prompt_tokens": prompt or 0,
-        "completion_tokens": completion or 0,
-        "cost_usd": _dollars(cost),
-        "baseline_cost_usd": _dollars(baseline),
-        "savings_usd": _dollars(savings),
-        "unknown_cost_requests": unknown or 0,
-    }
+    row: dict[str, Any] = dict(zip(group_by, group, strict=True))
+    row["requests"] = requests or 0
+    row["prompt_tokens"] = prompt or 0
+    row["completion_tokens"] = completion or 0
+    row["cost_usd"] = money.text_of_picodollars(cost)
+    row["baseline_cost_usd"] = money.text_of_picodollars(baseline)
+    row["savings_usd"] = money.text_of_picodollars(savings)
+    row["unknown_cost_requests"] = unknown or 0
+    return row
 
 
 def _measures(record: Mapping[str, Any]) -> Measures:
@@ -192,15 +183,11 @@ def _picodollars(value: object) -> int | None:
         return None
 
 
-def _dollars(picodollars: int | None) -> str | None:
-    return money.to_text(None if picodollars is None else money.from_picodollars(picodollars))
-
-
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _hour_of(ts: object) -> str:
+def hour_of(ts: object) -> str:
     """The hour of a time stamp; a record without a readable one counts in the present hour."""
     if isinstance(ts, str) and unix_time(ts[:13]) is not None:
         return ts[:13]

@@ -3,29 +3,33 @@
 Finds what to serve with (keys, Redis, or their stand-ins), says so in a banner, and runs uvicorn.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
 import predictor
-from gateway import catalog
+from gateway import catalog, request_log, schema
 from gateway.catalog import Catalog
 from gateway.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from gateway.errors import ConfigError, SettingsError
 from gateway.intake import DEFAULT_POOL
+from gateway.listing import LogUnavailable
 from gateway.predictor_facts import facts
 from gateway.redis_connection import connect
 from gateway.settings import Settings
+from gateway.worker_metrics import shared_folder
 
 DEMO_POOL: Final = "demo"
-_DEMO_BASE: Final = "_HYDRA_DEMO_BASE"  # from this process to its workers, not a setting
+# From this process to its workers, not settings.
+_DEMO_BASE: Final = "_HYDRA_DEMO_BASE"
+_METRICS_FOLDER: Final = "_HYDRA_METRICS_FOLDER"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,7 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
     planned = plan(environ, force_demo=force_demo)
     _allow_connections()
     settings = planned.settings
-    _say_in_the_log()
+    _say_in_the_log(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal that stopped it again at its end: the default would kill us
         # before the embedded Redis is closed.
@@ -86,6 +90,7 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
         redis_url = settings.redis_url
         if redis_url is None:
             redis_url = stack.enter_context(_embedded_redis(settings.data_dir))
+        _claim(redis_url)
         demo_base = None
         if planned.is_demo:
             from gateway.demo import DemoUpstream
@@ -95,6 +100,9 @@ def serve(environ: MutableMapping[str, str], *, force_demo: bool = False) -> int
         environ["HYDRA_POOL"] = planned.pool_name
         if demo_base is not None:
             environ[_DEMO_BASE] = demo_base
+        if settings.workers > 1:
+            folder = stack.enter_context(shared_folder(settings.data_dir))
+            environ[_METRICS_FOLDER] = str(folder or "")
         print(banner.banner(planned, listening.getsockname()[1], redis_url), flush=True)
         return _run(settings, listening)
 
@@ -109,11 +117,9 @@ def _allow_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _say_in_the_log() -> None:
+def _say_in_the_log(settings: Settings) -> None:
     """One line a request, on stderr."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    request_log.configure(settings.log_format)
     logging.getLogger("LiteLLM").setLevel(logging.WARNING)
     # No line of ours names thread, process or source: finding them is half of a line's cost.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -128,8 +134,14 @@ def app() -> object:
     """The ASGI app of a worker process, from the environment `serve` prepared."""
     from gateway.app import create_app
 
-    _say_in_the_log()
-    return create_app(Settings.from_env(os.environ), demo_base=os.environ.get(_DEMO_BASE))
+    settings = Settings.from_env(os.environ)
+    _say_in_the_log(settings)
+    folder = os.environ.get(_METRICS_FOLDER)
+    return create_app(
+        settings,
+        demo_base=os.environ.get(_DEMO_BASE),
+        metrics_folder=Path(folder) if folder else None,
+    )
 
 
 def _run(settings: Settings, listening: socket.socket) -> int:
@@ -174,6 +186,16 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield listening
 
 
+def _claim(redis_url: str) -> None:
+    """Mark what is in Redis as ours to write, while it answers. Raises ConfigError if it is not."""
+    try:
+        asyncio.run(schema.claim_at(redis_url))
+    except schema.NewerSchema as exc:
+        raise ConfigError([str(exc)]) from exc
+    except LogUnavailable:  # decisions wait in the spool, and the shipper asks again
+        return
+
+
 @contextlib.contextmanager
 def _embedded_redis(data_dir: Path) -> Iterator[str]:
     try:
@@ -184,10 +206,3 @@ def _embedded_redis(data_dir: Path) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
-
-
-def report(exc: ConfigError) -> int:
-    """Say what is wrong, one problem a line; the exit code of a start that failed."""
-    for problem in exc.problems:
-        print(problem, file=sys.stderr)
-    return 3

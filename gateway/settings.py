@@ -159,6 +159,18 @@ SETTINGS: Final = (
         "Days that a decision can be read by its id; some kilobytes of Redis each.",
     ),
     Setting(
+        "log_format",
+        "text",
+        _one_of("text", "json"),
+        "Lines on stderr: `text`, or `json`, one object a line.",
+    ),
+    Setting(
+        "trace_providers",
+        "false",
+        _boolean,
+        "Send `traceparent` on to providers, so that spans of servers of your own join the trace.",
+    ),
+    Setting(
         "log_content",
         "false",
         _boolean,
@@ -187,6 +199,8 @@ class Settings:
     max_body_mib: int
     log_max_decisions: int
     log_detail_days: int
+    log_format: str
+    trace_providers: bool
     log_content: bool
     warnings: tuple[str, ...] = ()
 
@@ -218,9 +232,15 @@ class Settings:
         """Where the catalog is read from."""
         if self.profiles is not None:
             return self.profiles
-        package = Path(__file__).parent
-        places = (Path("profiles"), package / "starter_profiles", package.parent / "profiles")
-        return next((place for place in places if (place / "pools.yaml").is_file()), places[0])
+        own = Path("profiles")
+        return own if (own / "pools.yaml").is_file() else shipped_catalog()
+
+
+def shipped_catalog() -> Path:
+    """The catalog that came with the gateway: in the package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "starter_profiles"
+    return installed if (installed / "pools.yaml").is_file() else package.parent / "profiles"
 
 
 def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:

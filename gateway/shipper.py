@@ -19,7 +19,9 @@ from redis.asyncio import Redis
 
 from gateway import backlog, delivery, redis_keys, spool, spool_files
 from gateway.backlog import Backlog
+from gateway.forgotten import NOBODY
 from gateway.redis_connection import RedisFailure, describe
+from gateway.schema import NewerSchema
 from gateway.spool import DeadSpool, Spool
 
 logger = logging.getLogger("gateway.shipper")
@@ -48,6 +50,7 @@ class Shipper:
         self.open: dict[str, int] = {}  # id -> sequence number of requests that run, oldest first
         self.reachable = False
         self.last_error: str | None = None
+        self.forgotten = NOBODY  # as of the last second
         self._redis = redis
         self._spool = own
         self._root = root
@@ -113,6 +116,8 @@ class Shipper:
             await one_round
         except RedisFailure as error:
             self._lost(describe(error))
+        except NewerSchema as error:
+            self._lost(str(error))
         except Exception as error:  # the log must not stop for good because of one surprise
             self._lost(f"delivery failed: {type(error).__name__}")
             logger.debug("delivery failed", exc_info=error)
@@ -123,7 +128,9 @@ class Shipper:
     async def _round(self) -> None:
         """Ask where Redis stands, deliver all that waits, then wait for more."""
         waiting = [self.own, *(item for _, item in self._adopted)]
-        standing = await delivery.positions(self._redis, [item.writer_id for item in waiting])
+        standing, self.forgotten = await delivery.standing(
+            self._redis, [item.writer_id for item in waiting]
+        )
         for item, position in zip(waiting, standing, strict=True):
             self._resume(item, position)
         self._found()
@@ -149,6 +156,7 @@ class Shipper:
                 after=item.position or 0,
                 stream_max_len=self._stream_max_len,
                 detail_ttl_s=self._detail_ttl_s,
+                forgotten=self.forgotten,
             )
             self._resume(item, position)
             if failed:

@@ -145,6 +145,15 @@ def to_json(record: Mapping[str, object]) -> str:
         return _strict(_plain(record, 20))
 
 
+def joined(one: str, other: str) -> str:
+    """The JSON of two objects, neither empty, that have no name in common, as that of one.
+
+    >>> joined('{"a":1}', '{"b":2}')
+    '{"a":1,"b":2}'
+    """
+    return f"{one[:-1]},{other[1:]}"
+
+
 _strict = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str
 ).encode

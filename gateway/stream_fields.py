@@ -30,6 +30,7 @@ FIELDS: Final = (
     *("catalog_sha", "predictor_sha", "schema"),
 )
 LEFT_OUT: Final = frozenset({"content"})  # may be long; only the detail key has it
+_LONG_INTEGER: Final = 19  # digits
 _KNOWN: Final = frozenset(FIELDS)
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -58,8 +59,8 @@ def value(name: str, text: str) -> Any:
         return None
     if name in _TEXT:
         return text
-    try:
-        return json.loads(text)
+    try:  # orjson is quicker and ends at integers of 64 bits
+        return orjson.loads(text) if len(text) < _LONG_INTEGER else json.loads(text)
     except ValueError:
         return text
 

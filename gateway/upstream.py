@@ -67,6 +67,7 @@ class Answer:
     raw: bytes | None
     usage: Usage | None
     finish_reason: str | None
+    model: str | None  # as the provider names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ class Batch:
 class Upstream:
     """Calls providers for profiles. `demo_base`, when set, answers for those that need a key.
 
-    Use from the loop that made it. `slow_only`: litellm carries everything.
+    Use from the loop that made it. `slow_only`: litellm carries everything. `trace_headers` gives
+    what our own client sends along with the running request.
     """
 
     def __init__(
@@ -94,11 +96,13 @@ class Upstream:
         timeout_s: float,
         demo_base: str | None = None,
         slow_only: bool = False,
+        trace_headers: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self._environ = environ
         self._timeout_s = timeout_s
         self._demo_base = demo_base
         self._slow_only = slow_only
+        self._trace_headers = trace_headers
         self._targets = Targets(self._secret)
         self._simulations: dict[str, tuple[Profile, Profile]] = {}
         self._fast = FastLane(timeout_s=timeout_s, user_agent=f"hydra-gateway/{__version__}")
@@ -174,13 +178,14 @@ class Upstream:
             )
         usage = wires.usage_in(call.wire, body)
         finish_reason = wires.finish_reason_in(call.wire, body)
+        model = str(body["model"]) if body.get("model") else None
         if call.is_translated:
             raw = None
             try:
                 body = call.request.protocol.answer(body, call.request.body)
             except _UNREADABLE as exc:
                 raise _unreadable(call, exc) from exc
-        return Answer(body, raw, usage, finish_reason)
+        return Answer(body, raw, usage, finish_reason, model)
 
     async def stream(self, call: Call) -> AsyncGenerator[Batch, None]:
         """The events of a stream. Raises UpstreamError, before the first event or in the middle."""
@@ -250,10 +255,13 @@ class Upstream:
 
     def _sending(self, call: Call) -> dict[str, Any]:
         target = call.target
+        headers = target.headers_for(call.wire, call.request.passed_on)
+        if self._trace_headers is not None:
+            headers |= self._trace_headers()
         return {
             "url": target.url(call.wire),
             "body": fast_lane.encode(call.body),
-            "headers": target.headers_for(call.wire, call.request.passed_on),
+            "headers": headers,
             "profile": target.profile.name,
             "secret": target.secret,
         }

@@ -36,14 +36,19 @@ class Meter:
         self.text_bytes = 0  # UTF-8 bytes of generated text, to estimate an aborted stream
         self.is_complete = False  # whether a clean end has come
         self.service = ""  # that serves it, as far as has been said
+        self._tier: object = None  # the word that says so, in each event again
+        self.model: str | None = None  # that answers, as the provider names it
         self._open: set[object] = set()  # choices that began and did not finish
         self._finished: set[object] = set()  # after its end a choice may still bring usage
 
     def saw(self, event: Json) -> None:
         """Take note of one event. Raises AttributeError, TypeError or ValueError for a shape that
         is not the protocol's."""
-        if event.get("service_tier"):
-            self.service = _service(event)
+        if self.model is None:
+            self.model = _word(event.get("model"))
+        tier = event.get("service_tier")
+        if tier and tier != self._tier:
+            self._tier, self.service = tier, _service(event)
         if event.get("usage"):
             usage = usage_in(CHAT, event)
             if usage is not None:
@@ -78,6 +83,7 @@ class MessagesMeter(Meter):
                 message = event.get("message") or {}
                 self._counts = dict(_dict(message.get("usage")))
                 self.prompt = usage_in(MESSAGES, message)
+                self.model = _word(message.get("model"))
             case "message_delta":
                 delta, usage = event.get("delta") or {}, _dict(event.get("usage"))
                 self.finish_reason = _word(delta.get("stop_reason")) or self.finish_reason
@@ -99,6 +105,7 @@ class ResponsesMeter(Meter):
             response = event.get("response") or {}
             self.usage = usage_in(RESPONSES, response)
             self.finish_reason = finish_reason_in(RESPONSES, response)
+            self.model = _word(response.get("model"))
             self.is_complete = True
 
 
@@ -236,7 +243,10 @@ def is_usage_only(chunk: Json) -> bool:
 
 
 def _text_bytes(delta: Json) -> int:
-    total = _length(delta.get("content")) + _length(delta.get("text"))
+    total = _length(delta.get("content"))
+    if total and len(delta) == 1:  # as most are
+        return total
+    total += _length(delta.get("text"))
     # Some servers send thoughts under both names.
     total += _length(delta.get("reasoning_content")) or _length(delta.get("reasoning"))
     total += _length(delta.get("refusal"))

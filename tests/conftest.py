@@ -30,10 +30,11 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave without the interpreter's own end, in which litellm's clients, whose loops are long
     gone, would print complaints after pytest's last line."""
-    if _ended_with and "coverage" not in sys.modules:
+    is_worker = hasattr(config, "workerinput")
+    if _ended_with and not is_worker and "coverage" not in sys.modules:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(_ended_with[0])

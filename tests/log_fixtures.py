@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from gateway import spool_files
 from gateway.decision_log import DecisionLog
 from gateway.embedded_redis import binary
 from gateway.redis_connection import connect
@@ -176,6 +177,14 @@ def begun(record: dict[str, Any]) -> dict[str, Any]:
         ("usage", "cost_usd", "savings_usd", "baseline_cost_usd", "finish_reason", "served_by")
     )
     return {**record, **unknown, "status": "started", "cost_status": "unknown", "attempts": []}
+
+
+def begin(log: DecisionLog, record: dict[str, Any]) -> None:
+    log.begin(record["id"], spool_files.to_json(record))
+
+
+def end(log: DecisionLog, record: dict[str, Any]) -> None:
+    log.end(record["id"], spool_files.to_json(record))
 
 
 async def delivered(log: DecisionLog, *, within_s: float = 10.0) -> None:

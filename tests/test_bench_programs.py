@@ -23,16 +23,22 @@ def ran(name: str, *arguments: str) -> tuple[str, dict[str, Any]]:
     return done.stdout, json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture
-def dev_sets(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, for its names of files and models."""
+def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of bench/."""
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    spec = importlib.util.spec_from_file_location("dev_sets", ROOT / "bench" / "dev_sets.py")
+    spec = importlib.util.spec_from_file_location(name, ROOT / "bench" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def dev_sets(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, for its names of files and models."""
+    return loaded("dev_sets", monkeypatch)
 
 
 def made(models: list[str], rows: int, words: str, *, costs: bool = True) -> list[dict[str, Any]]:
@@ -114,3 +120,28 @@ def test_query_million_asks_every_question_of_a_small_log() -> None:
     assert last["answers"]["page: mode, common"]["rows"] == 50
     assert last["bytes"]["index: user"] > 0
     assert "| page: no filter |" in printed
+
+
+def test_reconciliation_finds_every_sum_the_same_in_a_small_mixed_load() -> None:
+    """Each kind of request five times: by hand, in the log, in /v1/costs and in Redis."""
+    printed, last = ran("reconciliation.py", "--count", "260")
+    assert set(last["errors"].values()) == {"0"}
+    assert {"fields of decisions and headers", "hour, Redis, day-hours"} <= last["errors"].keys()
+    assert (last["sent"], last["decisions"], last["requests"]) == (260, 260, 260)
+    assert "| aborted | estimated | 15 |" in printed
+    assert "| ok | unknown | 20 |" in printed
+
+
+def test_sums_differ_by_a_picodollar_and_by_unknown_money(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sums = loaded("sums", monkeypatch)
+    groups = sums.groups("m", {"key": None}, ("a", "b"), "2026-11-24T10:00:00.000Z")
+    row = sums.Row(groups, [1, 10, 2, 0, 5, 7, 2])
+    once, twice = sums.table([row], "tag"), sums.table([row, row], "model,hour")
+    assert list(once) == [("a",), ("b",)]
+    assert twice == {("m", "2026-11-24T10:00:00Z"): [2, 20, 4, 0, 10, 14, 4]}
+    assert sums.difference(once, sums.table([row], "tag")) == "0"
+    for wrong in ([1, 10, 2, 0, 6, 7, 2], [1, 10, 2, 0, 5, 7, None]):
+        assert sums.difference(once, {**once, ("b",): wrong}).startswith("1 groups, b: ")
+    assert sums.difference(once, {("a",): once["a",]}).startswith("1 groups, b: ")

@@ -594,7 +594,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         pytest.param(
             "modes: {peak: 0.02, iso: 0.2}",
             "modes: {iso: 0.2}\n    rule: value",
-            ["5: default.rule: 'value' needs a predictor with alpha and beta in its metadata"],
+            ["5: default.rule: 'value' needs p_solve, or a predictor with alpha and beta"],
             id="rule value without its calibration",
         ),
         pytest.param(
@@ -734,5 +734,6 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         f"small.yaml:8: features: unknown feature 'flight'; known are {FEATURES}",
         "pools.yaml:4: pools.default.modes.peak: expected a number >= 0, got 'low'",
         "pools.yaml:5: pools.default.size: unknown field; known here: baseline, default_mode,"
-        " escalate, fallback_profile, fitted_for, margin, modes, profiles, rule, scale, weights",
+        " escalate, fallback_profile, fitted_for, margin, modes, p_solve, profiles, rule, scale,"
+        " weights",
     ]

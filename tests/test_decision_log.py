@@ -18,7 +18,7 @@ from gateway.decision_log import DecisionLog, LogUnavailable
 from gateway.filters import parse_time
 from gateway.redis_connection import connect
 from tests import log_fixtures
-from tests.log_fixtures import Server, a_client, a_record, begun, delivered
+from tests.log_fixtures import Server, a_client, a_record, begin, begun, delivered, end
 
 shared_server, redis_url = log_fixtures.shared_server, log_fixtures.redis_url
 new_server = log_fixtures.new_server
@@ -29,17 +29,17 @@ NO_REDIS = "unix:///nowhere/redis.sock"
 
 async def filled(log: DecisionLog, *records: dict[str, Any]) -> None:
     for record in records:
-        log.begin(begun(record))
-        log.end(record)
+        begin(log, begun(record))
+        end(log, record)
     await delivered(log)
 
 
 async def test_a_decision_is_readable_as_soon_as_it_ended(redis_url: str, tmp_path: Path) -> None:
     record = a_record(content={"messages": [{"role": "user", "content": "hi"}]}, new_field=[1])
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
-        log.begin(begun(record))
+        begin(log, begun(record))
         assert await log.get(record["id"]) is None
-        log.end(record)
+        end(log, record)
         assert await log.get(record["id"]) == record
         await delivered(log)
         assert await log.get(record["id"]) == record
@@ -50,7 +50,7 @@ async def test_lists_and_totals_follow_within_two_seconds(redis_url: str, tmp_pa
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
         await delivered(log)
         await asyncio.sleep(0.2)
-        log.end(a_record())
+        end(log, a_record())
         began = time.monotonic()
         while not await log.costs(group_by=("model",)):
             assert time.monotonic() - began < 2
@@ -372,7 +372,7 @@ async def test_an_end_counts_once(
     record = a_record()
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
         await filled(log, record)
-        log.end(record | {"status": "error"})
+        end(log, record | {"status": "error"})
         await delivered(log)
         (row,) = await log.costs(group_by=())
     assert row["requests"] == 1
@@ -385,11 +385,11 @@ async def test_an_end_in_the_finally_of_a_cancelled_task_is_kept(
     record = a_record(status="aborted", disconnected=True)
 
     async def stream(log: DecisionLog) -> None:
-        log.begin(begun(record))
+        begin(log, begun(record))
         try:
             await asyncio.sleep(60)
         finally:
-            log.end(record)
+            end(log, record)
 
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
         task = asyncio.create_task(stream(log))
@@ -402,8 +402,8 @@ async def test_an_end_in_the_finally_of_a_cancelled_task_is_kept(
 async def test_without_redis_requests_are_taken_and_reads_say_so_soon(tmp_path: Path) -> None:
     record = a_record()
     async with DecisionLog.open(data_dir=tmp_path, redis_url=NO_REDIS) as log:
-        log.begin(begun(record))
-        log.end(record)
+        begin(log, begun(record))
+        end(log, record)
         assert await log.get(record["id"]) == record
         began = time.monotonic()
         with pytest.raises(LogUnavailable, match="Redis cannot be reached"):
@@ -426,10 +426,10 @@ async def test_a_full_spool_and_a_healthy_redis_lose_nothing(
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url, spool_max_bytes=0) as log:
         await delivered(log)
         for record in records:
-            log.begin(begun(record))
+            begin(log, begun(record))
         assert log.status().spool_writable is False
         for record in records:
-            log.end(record)
+            end(log, record)
         assert await log.get(records[0]["id"]) == records[0]
         await delivered(log)
         (row,) = await log.costs(group_by=())
@@ -444,13 +444,13 @@ async def test_a_full_spool_without_redis_refuses_new_requests_and_keeps_running
     (tmp_path / "spool").write_text("a file where a folder should be: nothing can be written")
     async with DecisionLog.open(data_dir=tmp_path, redis_url=server.url) as log:
         await delivered(log)
-        log.begin(begun(running))
+        begin(log, begun(running))
         server.kill()
         await asyncio.sleep(1.2)  # an idle shipper asks once a second
         assert not log.status().redis_reachable
         with pytest.raises(LogUnavailable, match="takes no records"):
-            log.begin(begun(a_record()))
-        log.end(running)
+            begin(log, begun(a_record()))
+        end(log, running)
         assert await log.get(running["id"]) == running
         server.start()
         await delivered(log)
@@ -462,9 +462,9 @@ async def test_memory_without_a_disk_is_bounded(redis_url: str, tmp_path: Path) 
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url, spool_max_bytes=0) as log:
         await delivered(log)
         for number in range(decision_log.MAX_UNSPOOLED_RUNNING):
-            log.begin({"id": str(number)})
+            begin(log, {"id": str(number)})
         with pytest.raises(LogUnavailable, match="memory is full"):
-            log.begin({"id": "one more"})
+            begin(log, {"id": "one more"})
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,11 @@ def test_makefile_lists_its_targets() -> None:
         "clean",
     ):
         assert re.search(rf"^  make {target}\b", ran.stdout, re.MULTILINE), target
+
+
+def test_the_generated_parts_of_the_docs_are_as_they_would_be_now() -> None:
+    pages = [str(path) for path in DOCS if "[[[cog" in path.read_text(encoding="utf-8")]
+    assert len(pages) > 1
+    command = [sys.executable, "-m", "cogapp", "--check", "--verbosity=0", *pages]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"make docs writes them anew: {ran.stdout}{ran.stderr}"

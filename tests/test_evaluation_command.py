@@ -157,12 +157,6 @@ def test_calibrate_fits_profiles_without_scores(tmp_path: Path) -> None:
     assert "fitted_for" in (profiles / "pools.yaml").read_text()
 
 
-def test_there_is_nothing_in_the_log_to_calibrate_from(tmp_path: Path) -> None:
-    ran = command("calibrate", "--from-log", cwd=tmp_path)
-    words = "the log has no feedback to calibrate from; give outcome files\n"
-    assert (ran.returncode, ran.stderr) == (1, words)
-
-
 def test_an_edit_touches_its_numbers_only() -> None:
     text = (
         "pools:\n  a:  # first\n    modes:\n      peak: 1  # keep\n      iso: 2\n"

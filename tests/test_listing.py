@@ -11,9 +11,10 @@ import pytest
 from gateway import delivery, spool_files
 from gateway.decision_log import DecisionLog
 from gateway.filters import BUCKETS, SHARED
+from gateway.listing import Listing, Page, id_order
 from gateway.spool_files import Event
 from tests import log_fixtures
-from tests.log_fixtures import a_client, a_record
+from tests.log_fixtures import a_client, a_record, end
 
 shared_server, redis_url = log_fixtures.shared_server, log_fixtures.redis_url
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,14 @@ async def deliver(redis: Any, records: list[dict[str, Any]], *, max_len: int = 1
             detail_ttl_s=60,
         )
         assert (position, failed) == (events[-1].seq, 0)
+
+
+async def begun_by_an_earlier_version(redis: Any, records: list[dict[str, Any]]) -> None:
+    """It had neither indexes nor the newest ids of hours."""
+    if records:
+        await deliver(redis, records)
+        new = ("hydra:{hydra:decisions}:indexed", "hydra:{hydra:decisions}:newest")
+        await redis.delete(*await redis.keys(INDEXES), *new)
 
 
 async def walk(log: DecisionLog, limit: int, **filters: str) -> list[str]:
@@ -104,6 +113,7 @@ QUESTIONS: list[dict[str, str]] = [
     *({"status": "error", "tag": "x"}, {"session": "s1", "user": "u2", "mode": "iso"}),
     *({"tag": "plumless", "session": "s3"}, {"reason": "fallback", "key": "alice"}),
     *({"since": "2026-01-04", "until": "2026-01-06T00:00:00Z", "model": "a"},),
+    *({"until": "2026-01-03"}, {"until": "2026-01-08", "session": "s3"}, {"until": "2025-01-01"}),
     *({"model": "a", "key": "bob", "mode": "iso", "status": "ok", "pool": "local", "tag": "y"},),
 ]
 
@@ -115,15 +125,31 @@ async def test_a_filtered_page_is_what_reading_everything_would_find(
     """ "plumless" and "buckeroo" have the same hash."""
     records = some_records(seed=old, count=500)
     async with a_client(redis_url) as redis:
-        if old:
-            await deliver(redis, records[:old])
-            await redis.delete(*await redis.keys(INDEXES), "hydra:{hydra:decisions}:indexed")
+        await begun_by_an_earlier_version(redis, records[:old])
         await deliver(redis, records[old:])
         async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
             for filters in QUESTIONS:
                 expected = matching(records, filters)
                 for limit in (20, 1000):
                     assert await walk(log, limit, **filters) == expected, filters
+
+
+@pytest.mark.parametrize("old", [0, 250], ids=["indexed", "begun by an earlier version"])
+async def test_pages_without_time_to_look_come_to_the_same_end(redis_url: str, old: int) -> None:
+    records = some_records(seed=old, count=500)
+    async with a_client(redis_url) as redis:
+        await begun_by_an_earlier_version(redis, records[:old])
+        await deliver(redis, records[old:])
+        listing = Listing(redis, scan_s=0)
+        for filters in QUESTIONS:
+            ids: list[str] = []
+            page = Page(data=[], has_more=True, next_cursor=None)
+            while page.has_more:
+                before = page.next_cursor
+                page = await listing.page(filters=filters, limit=10, cursor=before)
+                assert not page.has_more or page.next_cursor != before
+                ids += [record["id"] for record in page.data]
+            assert ids == matching(records, filters), filters
 
 
 async def test_a_rare_value_is_found_without_reading_the_stream(
@@ -154,6 +180,43 @@ async def test_filters_that_have_nothing_in_common_come_to_an_end(
         async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
             assert await walk(log, 50, model="a", tag="y") == []
             assert len(await walk(log, 1000, model="a", tag="x")) == 2500
+            page = await log.decisions(filters={"model": "a", "tag": "x"}, limit=1000, cursor=None)
+            assert len(page.data) == 1000, "what is found fast fills a page"
+
+
+async def test_a_page_until_a_time_begins_there(redis_url: str, tmp_path: Path) -> None:
+    """What is delivered late lies among newer decisions, and is found all the same."""
+    hours = [f"2026-01-{1 + n // 240:02}T{n // 10 % 24:02}:30:00.000Z" for n in range(3000)]
+    records = [a_record(ts=ts, tags=["x"] if n % 3 else []) for n, ts in enumerate(hours)]
+    late = a_record(ts="2026-01-02T05:10:00.000Z", tags=["x"])
+    records.insert(600, late)
+    async with a_client(redis_url) as redis:
+        await deliver(redis, records)
+        async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
+            for until in ("2026-01-01T07:00:00Z", "2026-01-02T05:20:00Z", "2026-01-03"):
+                for others in ({}, {"tag": "x"}):
+                    filters = {"until": until, **others}
+                    assert await walk(log, 100, **filters) == matching(records, filters)
+            assert await walk(log, 100, until="2025-12-31") == []
+            await redis.config_resetstat()
+            filters = {"until": "2026-01-01T04:00:00Z"}
+            page = await log.decisions(filters=filters, limit=20, cursor=None)
+            assert [record["id"] for record in page.data] == matching(records, filters)[:20]
+            assert (await redis.info("stats"))["total_net_output_bytes"] < 100_000
+
+
+async def test_newest_ids_of_hours_go_with_the_streams_last_entry_of_the_hour(
+    redis_url: str,
+) -> None:
+    hours = [f"2026-01-01T{n // 100:02}" for n in range(2000)]
+    async with a_client(redis_url) as redis:
+        await deliver(redis, [a_record(ts=f"{hour}:30:00Z") for hour in hours], max_len=300)
+        oldest = (await redis.xrange("hydra:decisions", count=1))[0][0]
+        newest = await redis.hgetall("hydra:{hydra:decisions}:newest")
+    first = newest.pop("first")
+    assert hours[-1] in newest
+    assert len(newest) < 8
+    assert id_order(first) < id_order(oldest)
 
 
 async def test_tags_of_one_record_that_share_an_index_are_all_found(
@@ -207,7 +270,7 @@ async def test_a_foreign_value_under_an_indexs_key_stops_no_delivery(
     async with a_client(redis_url) as redis:
         await redis.set("hydra:{hydra:decisions}:index:mode:iso", "not a stream")
         async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
-            log.end(a_record())
+            end(log, a_record())
             await log_fixtures.delivered(log)
             assert len(await walk(log, 5, model="model-a")) == 1
             assert len(await log.costs(group_by=())) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.money import from_picodollars, rounded, to_picodollars, to_text
+from gateway.money import from_picodollars, rounded, text_of_picodollars, to_picodollars, to_text
 
 amounts = st.decimals(-(10**20), 10**20, allow_nan=False, allow_infinity=False, places=15)
 
@@ -46,6 +46,12 @@ def test_rounding_is_to_the_picodollar(usd: str, kept: str) -> None:
 @given(st.integers(-(10**40), 10**40))
 def test_stored_integers_come_back(picodollars: int) -> None:
     assert to_picodollars(from_picodollars(picodollars)) == picodollars
+
+
+@given(st.integers(-(10**25), 10**25) | st.integers(0, 30).map(lambda zeros: 10**zeros))
+def test_the_text_of_an_integer_is_that_of_its_decimal(picodollars: int) -> None:
+    for each in (picodollars, -picodollars):
+        assert text_of_picodollars(each) == to_text(from_picodollars(each))
 
 
 @given(amounts)

@@ -57,6 +57,10 @@ RESPONSE = {
     **{"output_tokens": 200, "output_tokens_details": {"reasoning_tokens": 128}},
     "total_tokens": 1200,
 }
+WRITING = {
+    **{"input_tokens": 3600, "output_tokens": 300, "total_tokens": 3900},
+    "input_tokens_details": {"cached_tokens": 1000, "cache_write_tokens": 2500},
+}
 ROUTER = {"cost": 0.00095, "is_byok": False, "cost_details": {"upstream_inference_cost": None}}
 BYOK = {
     **{"cost": 0.0000475, "is_byok": True},
@@ -71,6 +75,16 @@ CASES = [
         *("gpt-5.3-codex", RESPONSES, {"usage": RESPONSE, "service_tier": "default"}),
         *("0.003605", "exact"),
         id="OpenAI, cached, Responses",
+    ),
+    pytest.param(
+        *("gpt-5.6", CHAT, chat(3600, 300, **into(cached_tokens=1000, cache_write_tokens=2500))),
+        *("0.0193", "exact"),
+        id="gpt-5.6, cache read and written",
+    ),
+    pytest.param(
+        *("gpt-5.6", RESPONSES, {"usage": WRITING, "service_tier": "default"}),
+        *("0.0193", "exact"),
+        id="gpt-5.6, cache read and written, Responses",
     ),
     pytest.param(
         *("gpt-5.4-mini", CHAT, chat(75, 1186, **out(reasoning_tokens=1024))),
@@ -176,6 +190,11 @@ CASES = [
         id="DeepSeek, cache hit",
     ),
     pytest.param(
+        *("fireworks_ai/kimi-k2p5", CHAT, chat(2000, 100, **into(cached_tokens=1500))),
+        *("0.00075", "exact"),
+        id="Fireworks, cached",
+    ),
+    pytest.param(
         "xai/grok-4.20-0309-reasoning",
         CHAT,
         chat(32, 9, 135, **out(reasoning_tokens=94)),
@@ -229,6 +248,7 @@ CASES = [
 # What one of the two does not know is left out: litellm sums up no prices of our own, and takes
 # neither Anthropic's nor Perplexity's objects as they come.
 AGREED = [
+    *("gpt-5.6, cache read and written", "Fireworks, cached"),
     *("OpenAI, cached", "OpenAI, reasoning", "gpt-5.4, 272,000 exactly", "gpt-5.4, long, cached"),
     *("flex", "priority, cached", "flex asked, default served", "audio in and out", "n=3"),
     *("Claude on Bedrock, above 200,000", "Gemini, above 200,000"),

@@ -8,8 +8,9 @@ from redis.crc import key_slot
 
 from gateway import redis_keys
 from gateway.decision_log import DecisionLog
+from gateway.forgotten import Selection
 from tests import log_fixtures
-from tests.log_fixtures import a_client, a_record, delivered
+from tests.log_fixtures import a_client, a_record, delivered, end
 
 shared_server, redis_url = log_fixtures.shared_server, log_fixtures.redis_url
 
@@ -19,6 +20,9 @@ TOGETHER = [
     redis_keys.HOURS,
     redis_keys.DAYS,
     redis_keys.INDEXED,
+    redis_keys.SCHEMA,
+    redis_keys.FORGOTTEN,
+    redis_keys.feedback("x"),
     redis_keys.index("model", "{odd} model"),
     redis_keys.shared_index("session", 1023),
     redis_keys.rollup("2026-11-23T18"),
@@ -46,9 +50,10 @@ async def test_the_log_writes_no_key_and_no_type_that_the_table_does_not_name(
 ) -> None:
     async with DecisionLog.open(data_dir=tmp_path, redis_url=redis_url) as log:
         record = a_record(tags=["x"], session="s", user="u")
-        log.end(record)
+        end(log, record)
         await delivered(log)
         await log.feedback.give(record["id"], 1.0, None, key_id=None)
+        await log.forget(Selection(user="another"))
     table = {
         (re.compile(re.sub("<.*?>", "[^{}:]+", re.escape(key).replace(r"\<", "<"))), kind)
         for key, kind, _ in redis_keys.KEYS

@@ -2,6 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
+
+from gateway.errors import UsageError
+
+# What calibrating takes from one source only.
+_OF_THE_LOG: Final = ("since", "until", "key", "tag")
+_OF_FILES: Final = ("files", "mix", "rename", "cache", "fit_capabilities")
 
 
 def add_evaluate(command: argparse.ArgumentParser) -> None:
@@ -21,10 +28,30 @@ def add_calibrate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--from-log", action="store_true", help="fit to feedback in the log instead of files"
     )
+    for name in ("since", "until"):
+        command.add_argument(f"--{name}", help="of the log: ISO 8601 time or Unix seconds")
+    for name in ("key", "tag"):
+        command.add_argument(f"--{name}", help=f"of the log: only this {name}")
     command.add_argument(
         "--fit-capabilities", action="store_true", help="also fit profiles that have no scores"
     )
     command.add_argument("--yes", action="store_true", help="write the change into the catalog")
+
+
+def check_calibrate(options: argparse.Namespace) -> None:
+    """Raises UsageError where options do not go together."""
+    unfit = _OF_FILES if options.from_log else _OF_THE_LOG
+    given = [name for name in unfit if getattr(options, name)]
+    if not given:
+        return
+    if not options.from_log:
+        raise UsageError(f"{_flag(given[0])}: only with --from-log")
+    what = "files" if "files" in given else _flag(given[0])
+    raise UsageError(f"{what}: not with --from-log, which reads the log instead of files")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _add_outcomes(command: argparse.ArgumentParser, *, pool: str) -> None:

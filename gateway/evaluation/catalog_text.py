@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
+from gateway.evaluation.fitting import Curve
 from gateway.evaluation.outcomes import OutcomeError
 
 _PROVISIONAL = re.compile(r"[ \t]+# provisional[^\n]*")
@@ -24,20 +25,24 @@ def with_modes(text: str, pool: str, modes: Mapping[str, float], fitted_for: str
     for key, value in table.value:
         if key.value in modes:
             edits.append((value.start_mark.index, value.end_mark.index, f"{modes[key.value]:g}"))
-    old = _value(entry, "fitted_for")
-    if old is not None:
-        edits.append((old.start_mark.index, old.end_mark.index, fitted_for))
-    else:
-        key = next(key for key, _ in entry.value if key.value == "modes")
-        separator = ", " if entry.flow_style else "\n" + " " * key.start_mark.column
-        at = key.start_mark.index
-        edits.append((at, at, f"fitted_for: {fitted_for}{separator}"))
+    edits.append(_set(entry, "fitted_for", fitted_for, before="modes"))
     last = table.value[-1][1].end_mark.index
     line_end = text.find("\n", last)
     remark = _PROVISIONAL.search(text, last, len(text) if line_end < 0 else line_end)
     if remark:
         edits.append((remark.start(), remark.end(), ""))
     return _edited(text, edits)
+
+
+def with_p_solve(text: str, pool: str, curve: Curve, fitted_for: str) -> str:
+    """pools.yaml with the pool's own curve, and the predictor that it was fitted for."""
+    entry = _mapping(_mapping(_root(text), "pools"), pool)
+    new = {"alpha": f"{curve.alpha:g}", "beta": f"{curve.beta:g}", "fitted_for": fitted_for}
+    own = _value(entry, "p_solve")
+    if isinstance(own, yaml.MappingNode):
+        return _edited(text, [_set(own, name, new[name], before="alpha") for name in new])
+    inside = ", ".join(f"{name}: {value}" for name, value in new.items())
+    return _edited(text, [_set(entry, "p_solve", f"{{{inside}}}", before="modes")])
 
 
 def with_capabilities(text: str, dimensions: Sequence[str], capabilities: Sequence[float]) -> str:
@@ -70,6 +75,17 @@ def _mapping(node: yaml.MappingNode, name: str) -> yaml.MappingNode:
 
 def _value(node: yaml.MappingNode, name: str) -> yaml.Node | None:
     return next((value for key, value in node.value if key.value == name), None)
+
+
+def _set(entry: yaml.MappingNode, name: str, new: str, *, before: str) -> tuple[int, int, str]:
+    """The edit that gives a field this value, in front of another if it is not there yet."""
+    old = _value(entry, name)
+    if old is not None:
+        is_empty = old.start_mark.index == old.end_mark.index
+        return old.start_mark.index, old.end_mark.index, f" {new}" if is_empty else new
+    key = next(key for key, _ in entry.value if key.value == before)
+    separator = ", " if entry.flow_style else "\n" + " " * key.start_mark.column
+    return key.start_mark.index, key.start_mark.index, f"{name}: {new}{separator}"
 
 
 def _edited(text: str, edits: Sequence[tuple[int, int, str]]) -> str:

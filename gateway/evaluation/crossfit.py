@@ -5,9 +5,10 @@ the other folds than the one it is used on. n queries, m models, K dimensions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.evaluation.fitting import Curve, fit
 from gateway.evaluation.outcomes import Floats, Ints, Table, digest, folds
@@ -38,6 +39,16 @@ class Foreknowledge:
     fold: Ints
     capabilities: Floats
     curve: Curve
+
+    def rows(self, chosen: NDArray[np.bool_]) -> "Foreknowledge":
+        """The queries where `chosen` (n,) is true."""
+        return replace(
+            self,
+            shortfalls=self.shortfalls[chosen],
+            chances=self.chances[chosen],
+            expected_cost_usd=self.expected_cost_usd[chosen],
+            fold=self.fold[chosen],
+        )
 
 
 def foreknow(

@@ -134,13 +134,7 @@ def by_fold(known: Foreknowledge, rule: str) -> tuple[Ints, list[float]]:
     knobs = []
     for fold in np.unique(known.fold):
         rows = known.fold == fold
-        inside = replace(
-            known,
-            shortfalls=known.shortfalls[rows],
-            chances=known.chances[rows],
-            expected_cost_usd=known.expected_cost_usd[rows],
-            fold=known.fold[rows],
-        )
+        inside = known.rows(rows)
         found = grid(inside, rule)
         places = np.linspace(0, len(found) - 1, GRID).round().astype(int)  # settings may coincide
         knobs.append([found[place] for place in places])

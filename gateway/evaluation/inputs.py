@@ -38,16 +38,24 @@ class World:
         return found
 
     def scale(self, pool: Pool | None) -> Scale:
-        """The pool's weights, or those of dimensions.yaml."""
+        """The pool's weights and curve, or those of dimensions.yaml and the predictor."""
         raw = [dimension.weight for dimension in self.catalog.dimensions]
         weights = pool.weights if pool else tuple(weight / sum(raw) for weight in raw)
         model = self.predictor
-        return Scale(
-            dimensions=model.dimensions,
-            weights=weights,
-            bands=model.bands,
-            curve=Curve(alpha=model.alpha, beta=model.beta),
-        )
+        curve = self.shipped_curve
+        if pool is not None and pool.alpha is not None and pool.beta is not None:
+            curve = Curve(alpha=pool.alpha, beta=pool.beta)
+        return Scale(dimensions=model.dimensions, weights=weights, bands=model.bands, curve=curve)
+
+    @property
+    def shipped_curve(self) -> Curve:
+        """The predictor's own."""
+        return Curve(alpha=self.predictor.alpha, beta=self.predictor.beta)
+
+    @property
+    def predictor_sha(self) -> str:
+        """As records and catalogs name the predictor."""
+        return self.predictor.sha256[:16]
 
 
 def world(environ: Mapping[str, str]) -> World:

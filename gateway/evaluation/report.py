@@ -1,4 +1,7 @@
-"""An evaluation as tables for a person and as JSON for a program. Shares are shown in percent."""
+"""An evaluation or a calibration as tables for a person and as JSON for a program.
+
+Shares are shown in percent.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gateway.evaluation.calibration import Calibration
 from gateway.evaluation.evaluation import OURS, Evaluation
 from gateway.evaluation.resampling import Figure
 from gateway.evaluation.ruler import QUOTED, Point, Reliability
@@ -80,6 +84,49 @@ def as_json(found: Evaluation, about: Mapping[str, Any]) -> dict[str, Any]:
         "alpha": found.curve.alpha,
         "beta": found.curve.beta,
     }
+
+
+def calibration_json(found: Calibration) -> dict[str, Any]:
+    """What a calibration found, JSON-ready."""
+    return {
+        "rule": found.rule,
+        "fitted_rows": found.fitted_rows,
+        "reported_rows": found.reported_rows,
+        "baseline": found.baseline,
+        "strongest": point_json(found.strongest),
+        "modes": {
+            mode: {**point_json(each.point), "margin_reached": each.is_reached}
+            for mode, each in found.modes.items()
+        },
+        "capabilities": {model: list(row) for model, row in found.capabilities.items()},
+    }
+
+
+def modes_table(found: Calibration, *, quality: str) -> Table:
+    """The modes and the strongest model; `quality` heads the column of what they resolve."""
+    grid = Table(box=None, padding=(0, 2), pad_edge=False)
+    grid.add_column("mode", no_wrap=True)
+    for name in ("knob", quality, "cost $", "CS %", "hull gain"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("")
+    rows = [(mode, each.point, each.is_reached) for mode, each in found.modes.items()]
+    for name, point, is_reached in (*rows, (found.strongest.name, found.strongest, True)):
+        grid.add_row(
+            name,
+            "-" if point.knob is None else f"{point.knob:g}",
+            percent(point.resolved),
+            f"{point.cost_usd.value:.4g}",
+            percent(point.cost_savings),
+            percent(point.hull_gain, sign="+"),
+            "" if is_reached else "no setting is near enough to the strongest model",
+        )
+    return grid
+
+
+def diff_shown(diff: str, *, is_written: bool) -> list[RenderableType]:
+    """The change of the catalog, and whether it was made."""
+    words = "written" if is_written else "not written: add --yes"
+    return [Text(diff.rstrip() or "no change"), Text(f"\n{words}" if diff else "")]
 
 
 def _headline(found: Evaluation) -> str:

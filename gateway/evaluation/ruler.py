@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from gateway.evaluation.curves import Expected
 from gateway.evaluation.hull import envelope, hull_at, ladder, path_at
 from gateway.evaluation.outcomes import Floats, Ints, Table
 from gateway.evaluation.resampling import Figure, figure, figures, resample_weights
@@ -50,10 +51,20 @@ class Frontier:
 class Ruler:
     """Measures choices on one table. Model columns are in the table's order."""
 
-    def __init__(self, table: Table, *, baseline: str | None, resamples: int, seed: int) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        baseline: str | None,
+        resamples: int,
+        seed: int,
+        expected: Expected | None = None,
+    ) -> None:
         self.table = table
         self._weights = resample_weights(len(table), resamples, seed)  # (R + 1, n)
-        self._solved = self._weights @ table.solved  # (R + 1, m)
+        self._expected = expected  # where nobody saw the outcomes: each resample has its own
+        every = np.broadcast_to(np.arange(len(table.models)), table.solved.shape)
+        self._solved = self._mean_solved(every)  # (R + 1, m)
         self._cost = self._weights @ table.cost_usd
         self.cheapest = int(np.lexsort((-self._solved[0], self._cost[0]))[0])
         self.strongest = int(np.lexsort((self._cost[0], -self._solved[0]))[0])
@@ -166,11 +177,17 @@ class Ruler:
 
     def _means(self, choices: Ints) -> tuple[Floats, Floats, Floats]:
         """Resolved, dollars and misrouted per query under every resample, each (R + 1, G)."""
-        resolved, cost, misroute = (
+        cost, misroute = (
             self._weights @ np.take_along_axis(values, choices, axis=1)
-            for values in (self.table.solved, self.table.cost_usd, self._cheaper_solves)
+            for values in (self.table.cost_usd, self._cheaper_solves)
         )
-        return resolved, cost, misroute
+        return self._mean_solved(choices), cost, misroute
+
+    def _mean_solved(self, choices: Ints) -> Floats:
+        """What choices (n, G) solve per query under every resample, (R + 1, G)."""
+        if self._expected is not None:
+            return self._expected.means(choices, self._weights)
+        return np.asarray(self._weights @ np.take_along_axis(self.table.solved, choices, axis=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
