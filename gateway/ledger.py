@@ -4,6 +4,7 @@ Shared by HTTP and the command line; writing is decision_log.py, and finding dec
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -21,6 +22,9 @@ __all__ = ["FILTERS", "MAX_LIMIT", "Ledger", "LogUnavailable", "Page", "parse_ti
 
 HASHES_AT_ONCE: Final = 20  # of at most a thousand rows, or an hour's: some milliseconds of Redis
 ROWS_AT_ONCE: Final = 1000  # two milliseconds, then requests have their turn
+
+# Of a group's values while they are summed up: first those of rows, then those of buckets.
+_ORDER: Final = (*rollups.MAIN, *rollups.TWINS, "hour", "day")
 
 Found = tuple[str, By | None, Iterable[StoredRow]]  # a bucket's rows, and what they are kept by
 
@@ -63,25 +67,28 @@ class Ledger:
         first = None if since is None else _floor_hour(parse_time("since", since))
         last = None if until is None else _ceil_hour(parse_time("until", until))
         sums: dict[rollups.Row, rollups.Measures] = {}
+        names = [name for name in _ORDER if name in group_by]
+        own_of: dict[By | None, Callable[[str], rollups.Row]] = {}
         async for bucket, kept_by, stored in self._found(group_by, by, first, last, key):
             await asyncio.sleep(0)  # requests have their turn
-            group_of = _grouping(bucket, kept_by, group_by)
-            for values, measures in stored:
-                group = group_of(values)
+            if kept_by not in own_of:
+                own_of[kept_by] = _own(kept_by, names)
+            own, rest = own_of[kept_by], _rest(bucket, kept_by, names)
+            for field, measures in stored:
+                group = own(field) + rest
                 before = sums.get(group)
                 sums[group] = rollups.summed(before, measures) if before else measures
-        found = sorted(sums.items(), key=lambda item: _dearness(item[1]), reverse=True)
+        found = sorted(sums.items(), key=_dearness, reverse=True)
         for name in ("hour", "day"):  # sorting is stable: within a time the order above holds
-            if name in group_by:
-                place = group_by.index(name)
+            if name in names:
+                place = names.index(name)
                 found.sort(key=lambda item: item[0][place], reverse=True)
+        asked = _picked([names.index(name) for name in group_by])
         rows: list[dict[str, Any]] = []
         for start in range(0, len(found), ROWS_AT_ONCE):
             await asyncio.sleep(0)
-            rows += (
-                rollups.to_row(group_by, group, measures)
-                for group, measures in found[start : start + ROWS_AT_ONCE]
-            )
+            some = found[start : start + ROWS_AT_ONCE]
+            rows += rollups.to_rows(group_by, ((asked(group), its) for group, its in some))
         return rows
 
     async def _found(
@@ -117,7 +124,8 @@ class Ledger:
         elif by is None and key is None and "key" not in group_by:
             wanted = set(hours)
             async for day, rows in self._hours_of_days(sorted({hour[:10] for hour in hours})):
-                yield day, "hour", [row for row in rows if row[0][-1][:13] in wanted]
+                kept = [row for row in rows if rollup_rows.last_of(row[0])[0][:13] in wanted]
+                yield day, "hour", kept
                 wanted -= {hour for hour in wanted if hour[:10] == day}
             hours = sorted(wanted)
         async for hour, stored in self._read(hours, by):
@@ -170,29 +178,40 @@ def _twin(group_by: tuple[str, ...]) -> By | None:
     return twins[0] if twins else None
 
 
-def _grouping(
-    bucket: str, kept_by: By | None, group_by: tuple[str, ...]
-) -> Callable[[rollups.Row], rollups.Row]:
-    """From the values of a row to those of its group."""
+def _own(kept_by: By | None, names: list[str]) -> Callable[[str], rollups.Row]:
+    """What a row's field says of its group: the first of the names."""
     columns = rollups.COLUMNS[kept_by]
-    of_bucket = {"day": bucket[:10], "hour": f"{bucket}:00:00Z"}
-    fixed = {name: of_bucket.get(name, "") for name in group_by if name not in columns}
-    names = (*columns, *fixed)
-    places = [names.index(name) for name in group_by]
-    start = places[0] if places else len(names)
-    pick = itemgetter(*places) if len(places) > 1 else itemgetter(slice(start, start + 1))
-    if not fixed:
-        return pick
-    rest = tuple(fixed.values())
-    return lambda values: pick((*values, *rest))
+    own = [name for name in names if name in columns]
+    if own == [columns[-1]]:
+        return rollup_rows.last_of
+    pick = _picked([columns.index(name) for name in own])
+
+    def parsed(field: str) -> rollups.Row:
+        return pick(rollup_rows.values_of(field))
+
+    # Users and sessions are others each day, the rest is the same in hundreds of hours.
+    return parsed if kept_by in rollups.BY_DAY_ONLY else functools.cache(parsed)
+
+
+def _rest(bucket: str, kept_by: By | None, names: list[str]) -> rollups.Row:
+    """What its bucket says of it: the others."""
+    times = {"day": bucket[:10], "hour": f"{bucket}:00:00Z"}
+    return tuple(times.get(name, "") for name in names if name not in rollups.COLUMNS[kept_by])
+
+
+def _picked(places: list[int]) -> Callable[[rollups.Row], rollups.Row]:
+    """itemgetter answers a tuple for two places or more."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 def _requests(rows: Iterable[StoredRow]) -> int:
     return sum(measures[0] or 0 for _, measures in rows)
 
 
-def _dearness(measures: rollups.Measures) -> tuple[int, int]:
-    requests, _, _, _, cost, _, _ = measures
+def _dearness(item: tuple[rollups.Row, rollups.Measures]) -> tuple[int, int]:
+    requests, _, _, _, cost, _, _ = item[1]
     return cost or 0, requests or 0
 
 

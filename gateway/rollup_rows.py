@@ -59,7 +59,7 @@ local function added(sums, amounts)
 end
 """
 
-StoredRow = tuple[Row, Measures]
+StoredRow = tuple[str, Measures]  # the name of its field, and its sums
 
 _PLACES: Final = {measure: place for place, measure in enumerate(MEASURES)}
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -107,21 +107,30 @@ def read(
         of_row[_PLACES[measure[1:]]] = int(stored[field])
     if old:
         stored = {field: text for field, text in stored.items() if field[-1] == "]"}
-    rows = _rows(stored)
+    # There may be tens of thousands in an answer: a hash is parsed as one text.
+    rows = list(zip(stored, orjson.loads(f"[{','.join(stored.values())}]"), strict=True))
     for row, measures in old.items():
         values: list[str] = json.loads(row)
         if len(values) < len(COLUMNS[by]):
             values.insert(MAIN.index("pool"), "")
-        rows.append((tuple(values), measures))
+        rows.append((field_of(tuple(values)), measures))
     if key is None:
         return rows
     place = COLUMNS[by].index("key")
-    return [(values, measures) for values, measures in rows if values[place] == key]
+    return [(field, measures) for field, measures in rows if values_of(field)[place] == key]
 
 
-def _rows(stored: Mapping[str, str]) -> list[StoredRow]:
-    """Tens of thousands of them in one answer: so the sums of a hash are parsed as one text, and
-    the names, where nothing is escaped in them, by a split."""
-    sums: list[Measures] = orjson.loads(f"[{','.join(stored.values())}]")
-    names = (json.loads(field) if "\\" in field else field[2:-2].split('","') for field in stored)
-    return list(zip(map(tuple, names), sums, strict=True))
+def values_of(field: str) -> Row:
+    """The values in a field's name, by a split where nothing in it is escaped.
+
+    >>> values_of('["a","b","iso","default"]')
+    ('a', 'b', 'iso', 'default')
+    """
+    return tuple(json.loads(field) if "\\" in field else field[2:-2].split('","'))
+
+
+def last_of(field: str) -> Row:
+    """The last of them alone."""
+    if "\\" in field:
+        return values_of(field)[-1:]
+    return (field[field.rfind('"', 0, -2) + 1 : -2],)

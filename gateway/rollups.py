@@ -4,7 +4,7 @@ Pure values; delivery.py writes them and ledger.py reads them. What a row looks 
 rollup_rows.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -22,6 +22,10 @@ MEASURES: Final = (
     "cost_picodollars",
     "baseline_picodollars",
     "savings_picodollars",
+)
+_SHOWN: Final = (
+    *("requests", "prompt_tokens", "completion_tokens"),
+    *("cost_usd", "baseline_cost_usd", "savings_usd", "unknown_cost_requests"),
 )
 GROUPS: Final = ("model", "key", "mode", "pool", "tag", "user", "session", "day", "hour")
 MAIN: Final = ("model", "key", "mode", "pool")  # what each row has
@@ -137,18 +141,24 @@ def summed(one: Measures, other: Measures) -> Measures:
     ]
 
 
-def to_row(group_by: tuple[str, ...], group: tuple[str, ...], measures: Measures) -> dict[str, Any]:
-    """A row of costs."""
-    requests, prompt, completion, unknown, cost, baseline, savings = measures
-    row: dict[str, Any] = dict(zip(group_by, group, strict=True))
-    row["requests"] = requests or 0
-    row["prompt_tokens"] = prompt or 0
-    row["completion_tokens"] = completion or 0
-    row["cost_usd"] = money.text_of_picodollars(cost)
-    row["baseline_cost_usd"] = money.text_of_picodollars(baseline)
-    row["savings_usd"] = money.text_of_picodollars(savings)
-    row["unknown_cost_requests"] = unknown or 0
-    return row
+def to_rows(
+    group_by: tuple[str, ...], sums: Iterable[tuple[tuple[str, ...], Measures]]
+) -> list[dict[str, Any]]:
+    """Rows of costs, from the values of groups and what they add up to."""
+    blank: dict[str, Any] = dict.fromkeys((*group_by, *_SHOWN))  # quicker copied than built
+    rows = []
+    for group, (requests, prompt, completion, unknown, cost, baseline, savings) in sums:
+        row = blank.copy()
+        row.update(zip(group_by, group, strict=True))
+        row["requests"] = requests or 0
+        row["prompt_tokens"] = prompt or 0
+        row["completion_tokens"] = completion or 0
+        row["cost_usd"] = money.text_of_picodollars(cost)
+        row["baseline_cost_usd"] = money.text_of_picodollars(baseline)
+        row["savings_usd"] = money.text_of_picodollars(savings)
+        row["unknown_cost_requests"] = unknown or 0
+        rows.append(row)
+    return rows
 
 
 def _measures(record: Mapping[str, Any]) -> Measures:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ __all__ = ["new_server", "shared_server"]  # fixtures of their own module
 
 
 _ended_with: list[int] = []
+
+# What runs in the background of a shell ignores it, and so would the commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

@@ -15,7 +15,17 @@ ODD = ("a", 'b","c', "\\", ",", '"', "[]", "] requests", "\n", "\N{SNOWMAN}", ""
 def test_a_row_is_read_as_it_was_written_whatever_its_values() -> None:
     rows: list[Row] = [(one, "k", other, "") for one in ODD for other in ODD]
     stored = {rollup_rows.field_of(row): rollup_rows.amounts_of(SUMS) for row in rows}
-    assert rollup_rows.read(stored) == [(row, SUMS) for row in rows]
+    read = rollup_rows.read(stored)
+    assert [(rollup_rows.values_of(field), sums) for field, sums in read] == [
+        (row, SUMS) for row in rows
+    ]
+
+
+def test_the_last_value_is_found_without_the_others() -> None:
+    for one in ODD:
+        for last in ODD:
+            field = rollup_rows.field_of((one, "k", last))
+            assert rollup_rows.last_of(field) == (last,), field
 
 
 @pytest.mark.parametrize("by", ["tag", "user", "session"])
@@ -27,7 +37,8 @@ def test_rows_of_three_versions_are_read_from_one_hash(by: By) -> None:
         '["a","bob","iso","default","y"] prompt_tokens': "5",
         rollup_rows.field_of(("a", "bob", "iso", "default", "y")): rollup_rows.amounts_of(SUMS),
     }
-    assert sorted(rollup_rows.read(stored, by), key=str) == sorted(
+    read = [(rollup_rows.values_of(row), sums) for row, sums in rollup_rows.read(stored, by)]
+    assert sorted(read, key=str) == sorted(
         [
             (("a", "bob", "iso", "", "x"), [3, None, None, None, 9007199254740993, None, None]),
             (("a", "bob", "iso", "default", "y"), [2, 5, None, None, None, None, None]),
@@ -42,7 +53,10 @@ def test_the_rows_of_one_key_are_not_those_that_name_it_elsewhere() -> None:
     stored = {rollup_rows.field_of(row): rollup_rows.amounts_of(SUMS) for row in rows}
     stored |= {'["bob","alice","iso","p"] requests': "1", '["x","bob","iso","p"] requests': "1"}
     read = rollup_rows.read(stored, key="bob")
-    assert [row for row, _ in read] == [("a", "bob", "iso", "bob"), ("x", "bob", "iso", "p")]
+    assert [rollup_rows.values_of(field) for field, _ in read] == [
+        ("a", "bob", "iso", "bob"),
+        ("x", "bob", "iso", "p"),
+    ]
 
 
 def test_amounts_are_compact_as_the_script_expects_them() -> None:
