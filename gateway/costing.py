@@ -26,13 +26,13 @@ def price_of(usage: Usage, price: Price) -> Decimal:
     '0.00033'
     """
     rates = price.tier(usage.prompt, usage.service).rates
-    billed = (n * rates.billed(kind) for kind, n in _tokens(usage).items() if n)
-    tokens = sum(billed, Decimal(0))
+    billed = (n * rates.billed(kind) for kind, n in tokens(usage).items() if n)
+    for_tokens = sum(billed, Decimal(0)) / _MTOK
     searches = usage.web_searches * (price.web_search_usd or 0)
-    return money.rounded(tokens / _MTOK + price.request_usd + searches)
+    return money.rounded(for_tokens + price.request_usd + searches)
 
 
-def _tokens(usage: Usage) -> dict[str, int]:
+def tokens(usage: Usage) -> dict[str, int]:
     """How many tokens are billed at each kind of rate.
 
     The kinds are parts of the prompt's and of the completion's count: what is none of them is

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from gateway import (
     history,
     messages_answer,
+    messages_native,
     messages_request,
     responses_answer,
     responses_request,
@@ -110,7 +111,7 @@ MESSAGES: Final = ClientProtocol(
     wire=wires.MESSAGES,
     path="/v1/messages",
     to_chat=messages_request.to_chat,
-    native_only=messages_request.native_only,
+    native_only=messages_native.native_only,
     for_server=history.for_messages,
     answer=lambda chat, body: messages_answer.answer(chat, str(body["model"])),
     translator=lambda body: messages_answer.Stream(str(body["model"])),

@@ -7,16 +7,16 @@ comes back here, so a conversation needs no memory of ours.
 """
 
 import base64
-import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gateway import json_body
 from gateway.errors import InvalidRequest
 from gateway.history import OURS
-from gateway.json_body import kind, shown
+from gateway.json_body import kind
+from gateway.responses_fields import list_in, object_in, string_at, wrong
+from gateway.responses_tools import TOOLS, chat_name, client_tools, objects_in, tool_fields
 
 _ROLES: Final = ("user", "assistant", "system", "developer")
 _STATE: Final = ("previous_response_id", "conversation", "prompt")  # what the server remembers
@@ -33,9 +33,6 @@ _DETAILS: Final = {"auto": "auto", "low": "low", "high": "high", "original": "hi
 _CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 _OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 _ITEMS: Final = _CALLS | _OUTPUTS | {"message", "reasoning"}
-_TOOLS: Final = frozenset({"function", "custom"})
-_NAMESPACE: Final = "namespace"  # a group of the client's own tools, as Codex offers some
-_MAX_NAME_CHARS: Final = 64
 _ATTACHED: Final = "(attached in the next message)"  # some servers refuse an empty tool message
 
 
@@ -43,17 +40,17 @@ def to_chat(body: Mapping[str, Any]) -> dict[str, Any]:
     """The chat completions body of a Responses request. Raises InvalidRequest."""
     chat = {name: value for name, value in body.items() if name not in _NOT_FORWARDED}
     chat["messages"] = _messages(body)
-    chat.update(_tool_fields(body))
-    chat.update(_text_fields(_object(body, "text")))
-    effort = _object(body, "reasoning").get("effort")
+    chat.update(tool_fields(body))
+    chat.update(_text_fields(object_in(body, "text")))
+    effort = object_in(body, "reasoning").get("effort")
     if effort is not None:
         chat["reasoning_effort"] = effort
     limit = body.get("max_output_tokens")
     if limit is not None:
         if isinstance(limit, bool) or not isinstance(limit, int):
-            raise _wrong("max_output_tokens", "an integer", limit)
+            raise wrong("max_output_tokens", "an integer", limit)
         chat["max_completion_tokens"] = limit
-    if "message.output_text.logprobs" in _list(body, "include"):
+    if "message.output_text.logprobs" in list_in(body, "include"):
         chat["logprobs"] = True
     if body.get("top_logprobs") is not None:
         chat.update(logprobs=True, top_logprobs=body["top_logprobs"])
@@ -63,54 +60,6 @@ def to_chat(body: Mapping[str, Any]) -> dict[str, Any]:
 def native_only(body: Mapping[str, Any]) -> str | None:
     """The first field that only a server of the Responses protocol itself can serve, in words."""
     return next(_native(body), None)
-
-
-class Offered(NamedTuple):
-    """A tool as its client knows it. `is_custom`: its input is free text, which chat knows as a
-    function of one string."""
-
-    name: str
-    namespace: str | None
-    is_custom: bool
-
-
-def offered(body: Mapping[str, Any]) -> dict[str, Offered]:
-    """The client's tools by the names that they have in the chat body."""
-    return {
-        chat_name: Offered(str(tool.get("name")), namespace, tool.get("type") == "custom")
-        for chat_name, namespace, tool, _ in _client_tools(body)
-    }
-
-
-def _client_tools(
-    body: Mapping[str, Any],
-) -> Iterator[tuple[str, str | None, Mapping[str, Any], str]]:
-    """(name in chat, namespace, tool, where) of every tool that the client itself runs. Chat has no
-    namespaces: there a tool of one bears both names."""
-    for index, tool in _objects_in(body.get("tools")):
-        where = f"tools[{index}]"
-        if tool.get("type") == _NAMESPACE:
-            space = str(tool.get("name"))
-            for position, inner in _objects_in(tool.get("tools")):
-                name = chat_name(str(inner.get("name")), space)
-                yield name, space, inner, f"{where}.tools[{position}]"
-        else:
-            yield str(tool.get("name")), None, tool, where
-
-
-def chat_name(name: str, namespace: object) -> str:
-    """A tool's name where there are no namespaces; chat servers take 64 of these characters.
-
-    >>> chat_name("spawn", "agents"), chat_name("spawn", None)
-    ('agents__spawn', 'spawn')
-    """
-    if not isinstance(namespace, str) or not namespace:
-        return name
-    joined = re.sub(r"[^a-zA-Z0-9_-]", "_", f"{namespace}__{name}")
-    if len(joined) <= _MAX_NAME_CHARS:
-        return joined
-    digest = hashlib.sha256(f"{namespace}\n{name}".encode("utf-8", "replace")).hexdigest()
-    return f"{joined[: _MAX_NAME_CHARS - 9]}_{digest[:8]}"
 
 
 def sealed(reasoning: Mapping[str, Any]) -> str:
@@ -125,18 +74,18 @@ def _native(body: Mapping[str, Any]) -> Iterator[str]:
             yield name
     if body.get("background"):
         yield "background"
-    for _, _, tool, where in _client_tools(body):
-        if str(tool.get("type")) not in _TOOLS:
+    for _, _, tool, where in client_tools(body):
+        if str(tool.get("type")) not in TOOLS:
             yield f"{where}: {tool.get('type')}"
     choice = body.get("tool_choice")
-    if isinstance(choice, dict) and str(choice.get("type")) not in _TOOLS | {"allowed_tools"}:
+    if isinstance(choice, dict) and str(choice.get("type")) not in TOOLS | {"allowed_tools"}:
         yield f"tool_choice: {choice.get('type')}"
-    for index, item in _objects_in(body.get("input")):
+    for index, item in objects_in(body.get("input")):
         item_type = _type_of(item)
         if item_type not in _ITEMS:
             yield f"input[{index}]: {item_type}"
         field = "output" if item_type in _OUTPUTS else "content"
-        for position, part in _objects_in(item.get(field) if item_type != "reasoning" else None):
+        for position, part in objects_in(item.get(field) if item_type != "reasoning" else None):
             reason = _native_part(part)
             if reason is not None:
                 yield f"input[{index}].{field}[{position}]: {reason}"
@@ -153,12 +102,6 @@ def _native_part(part: Mapping[str, Any]) -> str | None:
             return None
         case other:
             return None if other in _TEXT_PARTS else other
-
-
-def _objects_in(value: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for index, entry in enumerate(value if isinstance(value, list) else ()):
-        if isinstance(entry, dict):
-            yield index, entry
 
 
 def _type_of(item: Mapping[str, Any]) -> str:
@@ -237,7 +180,7 @@ def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     conversation = _Conversation()
     instructions = body.get("instructions")
     if instructions is not None:
-        conversation.say("system", _string(instructions, "instructions"))
+        conversation.say("system", string_at(instructions, "instructions"))
     items = body.get("input")
     if isinstance(items, str):
         conversation.say("user", items)
@@ -245,7 +188,7 @@ def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
         for index, item in enumerate(items):
             where = f"input[{index}]"
             if not isinstance(item, dict):
-                raise _wrong(where, "an object", item)
+                raise wrong(where, "an object", item)
             _add(conversation, item, where)
     elif items not in (None, []) or all(body.get(name) is None for name in _STATE):
         raise InvalidRequest(
@@ -262,14 +205,14 @@ def _add(conversation: _Conversation, item: Mapping[str, Any], where: str) -> No
     if item_type == "message":
         role = item.get("role")
         if role not in _ROLES:
-            raise _wrong(f"{where}.role", " or ".join(f"'{name}'" for name in _ROLES), role)
+            raise wrong(f"{where}.role", " or ".join(f"'{name}'" for name in _ROLES), role)
         conversation.say(role, _content(item.get("content"), f"{where}.content", role))
     elif item_type == "reasoning":
         conversation.think(_unsealed(item.get("encrypted_content"), f"{where}.encrypted_content"))
     elif item_type in _CALLS:
         conversation.call(_call(item, where, is_custom=item_type == "custom_tool_call"))
     elif item_type in _OUTPUTS:
-        call_id = _string(item.get("call_id"), f"{where}.call_id")
+        call_id = string_at(item.get("call_id"), f"{where}.call_id")
         output = item.get("output")
         if isinstance(output, str):
             conversation.output(call_id, output, ())
@@ -282,13 +225,13 @@ def _add(conversation: _Conversation, item: Mapping[str, Any], where: str) -> No
 
 def _call(item: Mapping[str, Any], where: str, *, is_custom: bool) -> dict[str, Any]:
     field = "input" if is_custom else "arguments"
-    text = _string(item.get(field), f"{where}.{field}")
+    text = string_at(item.get(field), f"{where}.{field}")
     arguments = json.dumps({"input": text}, ensure_ascii=False) if is_custom else text or "{}"
     return {
-        "id": _string(item.get("call_id"), f"{where}.call_id"),
+        "id": string_at(item.get("call_id"), f"{where}.call_id"),
         "type": "function",
         "function": {
-            "name": chat_name(_string(item.get("name"), f"{where}.name"), item.get("namespace")),
+            "name": chat_name(string_at(item.get("name"), f"{where}.name"), item.get("namespace")),
             "arguments": arguments,
         },
     }
@@ -306,7 +249,7 @@ def _content(value: object, where: str, role: str) -> str | list[dict[str, Any]]
 
 def _parts(value: object, where: str) -> list[dict[str, Any]]:
     if not isinstance(value, list):
-        raise _wrong(where, "a string or an array of parts", value)
+        raise wrong(where, "a string or an array of parts", value)
     found = (_part(part, f"{where}[{position}]") for position, part in enumerate(value))
     return [part for part in found if part is not None]
 
@@ -314,28 +257,28 @@ def _parts(value: object, where: str) -> list[dict[str, Any]]:
 def _part(part: object, where: str) -> dict[str, Any] | None:
     """A part in chat's words; None where only the protocol's own servers know it."""
     if not isinstance(part, dict):
-        raise _wrong(where, "an object", part)
-    part_type = _string(part.get("type"), f"{where}.type")
+        raise wrong(where, "an object", part)
+    part_type = string_at(part.get("type"), f"{where}.type")
     if _native_part(part) is not None:
         return None
     match part_type:
         case "input_image":
-            image = {"url": _string(part.get("image_url"), f"{where}.image_url")}
+            image = {"url": string_at(part.get("image_url"), f"{where}.image_url")}
             detail = _DETAILS.get(str(part.get("detail")))
             return {
                 "type": "image_url",
                 "image_url": image | ({"detail": detail} if detail else {}),
             }
         case "input_file":
-            file = {"file_data": _string(part.get("file_data"), f"{where}.file_data")}
+            file = {"file_data": string_at(part.get("file_data"), f"{where}.file_data")}
             name = part.get("filename")
             return {"type": "file", "file": file | ({"filename": name} if name else {})}
         case "input_audio":
-            return {"type": "input_audio", "input_audio": _object(part, "input_audio", where)}
+            return {"type": "input_audio", "input_audio": object_in(part, "input_audio", where)}
         case "refusal":  # said by one model, read by any: as text
-            return {"type": "text", "text": _string(part.get("refusal"), f"{where}.refusal")}
+            return {"type": "text", "text": string_at(part.get("refusal"), f"{where}.refusal")}
         case _:
-            return {"type": "text", "text": _string(part.get("text"), f"{where}.text")}
+            return {"type": "text", "text": string_at(part.get("text"), f"{where}.text")}
 
 
 def _as_parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -367,74 +310,11 @@ def _foreign(where: str) -> InvalidRequest:
     )
 
 
-def _tool_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Chat's tools, tool_choice and parallel_tool_calls; without tools, OpenAI refuses the rest."""
-    for where, tool in _each(body, "tools"):
-        _string(tool.get("type"), f"{where}.type")
-    tools = [
-        _tool(tool, where, namespace)
-        for _, namespace, tool, where in _client_tools(body)
-        if _string(tool.get("type"), f"{where}.type") in _TOOLS
-    ]
-    choice = body.get("tool_choice")
-    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
-        names = {
-            chat_name(str(tool.get("name")), tool.get("namespace"))
-            for _, tool in _each(choice, "tools", "tool_choice")
-        }
-        tools = [tool for tool in tools if tool["function"]["name"] in names]
-        choice = choice.get("mode", "auto")
-    elif isinstance(choice, dict):
-        choice = _named_choice(choice)
-    elif choice not in (None, "auto", "none", "required"):
-        raise _wrong("tool_choice", "'auto', 'none', 'required' or an object", choice)
-    parallel = body.get("parallel_tool_calls")
-    return {
-        **({"tools": tools} if tools else {}),
-        **({"tool_choice": choice} if choice and (tools or choice == "required") else {}),
-        **({"parallel_tool_calls": parallel} if tools and parallel is not None else {}),
-    }
-
-
-def _named_choice(choice: Mapping[str, Any]) -> dict[str, Any] | None:
-    if _string(choice.get("type"), "tool_choice.type") not in _TOOLS:
-        return None  # a hosted tool: native_only names it
-    name = chat_name(_string(choice.get("name"), "tool_choice.name"), choice.get("namespace"))
-    return {"type": "function", "function": {"name": name}}
-
-
-def _tool(tool: Mapping[str, Any], where: str, namespace: str | None) -> dict[str, Any]:
-    function = {"name": chat_name(_string(tool.get("name"), f"{where}.name"), namespace)}
-    if tool["type"] == "custom":
-        return {"type": "function", "function": {**function, **_free_text(tool)}}
-    fields = ("description", "parameters", "strict")
-    kept = {name: tool[name] for name in fields if tool.get(name) is not None}
-    return {"type": "function", "function": {**function, **kept}}
-
-
-def _free_text(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """A custom tool as a function of one string; its grammar can only be told, not enforced."""
-    lines = [str(tool["description"])] if tool.get("description") else []
-    grammar = tool.get("format")
-    if isinstance(grammar, dict) and grammar.get("type") == "grammar":
-        syntax, definition = grammar.get("syntax"), grammar.get("definition")
-        lines.append(f"The input must match this {syntax} grammar:\n{definition}")
-    return {
-        **({"description": "\n\n".join(lines)} if lines else {}),
-        "parameters": {
-            "type": "object",
-            "properties": {"input": {"type": "string", "description": "The tool's whole input."}},
-            "required": ["input"],
-            "additionalProperties": False,
-        },
-    }
-
-
 def _text_fields(text: Mapping[str, Any]) -> dict[str, Any]:
     """`text` as chat's response_format and verbosity."""
     verbosity = text.get("verbosity")
     fields = {} if verbosity is None else {"verbosity": verbosity}
-    output = _object(text, "format", "text")
+    output = object_in(text, "format", "text")
     match output.get("type", "text"):
         case "text":
             return fields
@@ -444,44 +324,4 @@ def _text_fields(text: Mapping[str, Any]) -> dict[str, Any]:
             kept = {k: v for k, v in output.items() if k != "type" and v is not None}
             return {**fields, "response_format": {"type": "json_schema", "json_schema": kept}}
         case other:
-            raise _wrong("text.format.type", "'text', 'json_object' or 'json_schema'", other)
-
-
-def _each(
-    holder: Mapping[str, Any], name: str, within: str = ""
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where each object of a list stands, and the object."""
-    for index, entry in enumerate(_list(holder, name, within)):
-        where = f"{_path(name, within)}[{index}]"
-        if not isinstance(entry, dict):
-            raise _wrong(where, "an object", entry)
-        yield where, entry
-
-
-def _list(holder: Mapping[str, Any], name: str, within: str = "") -> list[Any]:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, list):
-        raise _wrong(_path(name, within), "an array", value)
-    return value or []
-
-
-def _object(holder: Mapping[str, Any], name: str, within: str = "") -> dict[str, Any]:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _wrong(_path(name, within), "an object", value)
-    return value or {}
-
-
-def _string(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(where, "a string", value)
-    return value
-
-
-def _path(name: str, within: str) -> str:
-    return f"{within}.{name}" if within else name
-
-
-def _wrong(where: str, expected: str, value: object) -> InvalidRequest:
-    found = "it is missing" if value is None else f"got {shown(value)}"
-    return InvalidRequest(f"'{where}' must be {expected}: {found}", param=where)
+            raise wrong("text.format.type", "'text', 'json_object' or 'json_schema'", other)

@@ -102,7 +102,7 @@ def _arguments(
     """litellm's arguments: what it has no name for goes along as the provider's own field."""
     known = frozenset() if target.provider in PLAIN else KNOWN
     if target.provider in OPENAI_WIRE:  # its SDK takes no names that it does not know
-        known &= target.supported
+        known &= target.dialect.supported
     fields = {name: value for name, value in body.items() if name not in ("model", "messages")}
     stream: dict[str, Any] = {
         name: fields.pop(name) for name in ("stream", "stream_options") if name in fields
@@ -123,7 +123,7 @@ def _arguments(
         "drop_params": may_drop,
         # What the provider can't take was dropped before, where that was ours to do (upstream.py);
         # an explicit model gets its provider's own words.
-        "allowed_openai_params": target.unsupported(arguments),
+        "allowed_openai_params": target.dialect.unsupported(arguments),
     }
 
 

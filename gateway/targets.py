@@ -1,13 +1,12 @@
-"""Where a profile's requests go, as litellm resolves it: provider, address, key, headers, fields.
+"""Where a profile's requests go, as litellm resolves it: provider, address, key, headers.
 
 One of the two modules that import litellm (slow_lane.py is the other). A target is resolved once
-for each profile and kept; what depends on a request's parameters is kept by their values, because
-litellm's own mapping costs more time than the rest of a request.
+for each profile and kept; what it makes of a request's fields is dialects.py.
 """
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 # Before the import: otherwise litellm goes to the network for its price table.
@@ -20,6 +19,7 @@ from litellm.types.utils import all_litellm_params
 from litellm.utils import ProviderConfigManager
 
 from gateway import history, wires
+from gateway.dialects import Dialect
 from gateway.history import Reader
 from gateway.profile import Profile
 
@@ -74,32 +74,13 @@ STEERS_LITELLM: Final = frozenset(
 KNOWN: Final = frozenset(OPENAI_CHAT_COMPLETION_PARAMS) - STEERS_LITELLM
 LITELLMS_OWN: Final = frozenset(all_litellm_params) | STEERS_LITELLM
 
-_CHAT_TOO: Final = frozenset({"metadata", "stream", "stream_options"})  # litellm lists them apart
-# Without them the answer is another one: the gates chose a profile that has them (demands.py).
-_CHANGES_THE_ANSWER: Final = frozenset(
-    {"functions", "logprobs", "n", "response_format", "tools", "top_logprobs"}
-)
 _HOMES: Final = {
     "anthropic": ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
     "openai": ("OPENAI_API_BASE", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
     "openrouter": ("OPENROUTER_API_BASE", "", "https://openrouter.ai/api/v1"),
 }
 _ANTHROPIC_VERSION: Final = "2023-06-01"
-_PLANS_KEPT: Final = 1024  # combinations of parameters for one target
 _A_TOOL: Final = ({"type": "function", "function": {"name": "f"}},)
-_ADDRESSES: Final = ("https://", "http://", "www.")  # what litellm takes for a file's address
-_SCALAR: Final = (str, int, float, bool)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Parameters in the provider's words; `refused` are those whose value litellm would drop."""
-
-    fields: Mapping[str, Any]
-    refused: frozenset[str]
-
-
-_NO_PLAN: Final = _Plan({}, frozenset())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,11 +94,9 @@ class Target:
     secret: str | None
     headers: Mapping[str, str]
     reader: Reader
-    config: Any  # litellm's transformation for the provider's chat wire; None: it has none
-    supported: frozenset[str]  # of OpenAI's parameters
+    dialect: Dialect
     is_bridged: bool  # whether litellm reaches the model by Responses alone
     bridges_tools: bool  # whether it does once there are tools
-    _plans: dict[Any, _Plan] = field(default_factory=dict)
 
     @property
     def is_fast(self) -> bool:
@@ -152,133 +131,15 @@ class Target:
                 headers["authorization"] = f"Bearer {self.secret}"
         return headers
 
-    def unsupported(self, fields: Mapping[str, Any]) -> list[str]:
-        """The harmless ones of a chat body's parameters that the provider cannot take."""
-        if self.provider in PLAIN:
-            return []
-        unknown = {
-            name
-            for name in fields
-            if self._is_known(name)
-            and name not in self.supported
-            and name not in _CHANGES_THE_ANSWER
-        }
-        refused = self._plan(self._named(fields)).refused if self.provider in FAST else frozenset()
-        return sorted(unknown | refused)
-
-    def strangers(self, fields: Mapping[str, Any]) -> list[str]:
-        """Fields of another protocol that no chat server knows but those that judge by themselves;
-        what the profile itself sends is not among them."""
-        if self.provider in PLAIN:
-            return []
-        own = KNOWN.union(_CHAT_TOO, self.profile.params)
-        return sorted(name for name in fields if name not in own)
-
-    def chat_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A chat body's parameters in the provider's words (`max_completion_tokens`, ...)."""
-        if self.provider in PLAIN or self.config is None:
-            return dict(fields)
-        named = self._named(fields)
-        others = {name: value for name, value in fields.items() if name not in named}
-        if "stream_options" not in self.supported:
-            # Mistral refuses it and others hang; they count the usage of a stream unasked.
-            others.pop("stream_options", None)
-        if self.provider not in OPENAI_WIRE:
-            others = {name: value for name, value in others.items() if value is not None}
-        if others.get("tools") and FAST.get(self.provider):
-            others |= self._tools(others["tools"])
-        return {**others, **self._plan(named).fields}
-
-    def chat_body(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A chat body with its messages as the provider wants them. The given stays as it is."""
-        if self.provider in OPENAI_WIRE:
-            return body
-        messages = [_older(message) for message in body["messages"]]
-        if not FAST[self.provider] or any(map(_has_address_of_file, messages)):
-            return {**body, "messages": messages}
-        rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
-        try:
-            made: dict[str, Any] = self.config.transform_request(
-                model=self.model,
-                messages=_copied(messages),
-                optional_params=_copied(rest),
-                litellm_params={"custom_llm_provider": self.provider, "api_base": self.base},
-                headers={},
-            )
-        except Exception:  # litellm refuses a message: the provider may say so itself
-            return {**body, "messages": messages}
-        return made
-
     def messages_fields(self) -> Mapping[str, Any]:
         """The profile's params as the Messages wire has them."""
         params = self.profile.params
         if not params or self.provider != "anthropic":
             return {name: value for name, value in params.items() if name != "reasoning_effort"}
-        mapped: dict[str, Any] = self.config.map_openai_params(
+        mapped: dict[str, Any] = self.dialect.config.map_openai_params(
             non_default_params=dict(params), optional_params={}, model=self.model, drop_params=True
         )
         return mapped
-
-    def _is_known(self, name: str) -> bool:
-        # OpenAI keeps `metadata` for its own console; litellm hands it to no provider.
-        return name in KNOWN or (name == "metadata" and self.provider not in OPENAI_WIRE)
-
-    def _named(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters that litellm may have other words for."""
-        if self.config is None:
-            return {}
-        return {
-            name: value
-            for name, value in fields.items()
-            if name in KNOWN
-            and name in self.supported
-            and (isinstance(value, _SCALAR) or name == "thinking")
-        }
-
-    def _plan(self, named: Mapping[str, Any]) -> _Plan:
-        if not named:
-            return _NO_PLAN
-        key = tuple((name, repr(value)) for name, value in named.items())
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._planned(named)
-            if len(self._plans) >= _PLANS_KEPT:
-                self._plans.clear()
-            self._plans[key] = plan
-        return plan
-
-    def _planned(self, named: Mapping[str, Any]) -> _Plan:
-        try:
-            return _Plan(self._mapped(named, drop_params=False), frozenset())
-        except Exception:  # litellm refuses a value: the provider may say so itself
-            pass
-        try:
-            mapped = self._mapped(named, drop_params=True)
-            refused = frozenset(
-                name
-                for name in named
-                if self._mapped({n: v for n, v in named.items() if n != name}, drop_params=True)
-                == mapped  # as if it weren't there: litellm would drop it
-            )
-        except Exception:
-            return _Plan(named, frozenset())
-        return _Plan({**mapped, **{name: named[name] for name in refused}}, refused)
-
-    def _tools(self, tools: Any) -> Mapping[str, Any]:
-        try:
-            return self._mapped({"tools": _copied(tools)}, drop_params=True)
-        except Exception:  # no list of tools: the provider says so itself
-            return {}
-
-    def _mapped(self, named: Mapping[str, Any], *, drop_params: bool) -> dict[str, Any]:
-        made: dict[str, Any] = self.config.map_openai_params(
-            non_default_params=dict(named),
-            optional_params={},
-            model=self.model,
-            drop_params=drop_params,
-        )
-        beside: dict[str, Any] = made.pop("extra_body", {})  # where litellm puts the provider's own
-        return {**made, **beside}
 
 
 def resolve(profile: Profile, secret: str | None) -> Target:
@@ -315,8 +176,18 @@ def resolve(profile: Profile, secret: str | None) -> Target:
         secret=secret,
         headers=headers,
         reader=history.reader(provider, model, is_self_hosted=profile.api_base is not None),
-        config=config,
-        supported=frozenset(supported or ()),
+        dialect=Dialect(
+            provider=provider,
+            model=model.removeprefix("responses/"),
+            base=base.rstrip("/"),
+            config=config,
+            supported=frozenset(supported or ()),
+            known=KNOWN,
+            is_plain=provider in PLAIN,
+            is_openais=provider in OPENAI_WIRE,
+            is_covered=provider in FAST,
+            is_rewritten=FAST.get(provider, False),
+        ),
         is_bridged=at_home and _is_bridged(provider, model, base, None),
         bridges_tools=at_home and _is_bridged(provider, model, base, _A_TOOL),
     )
@@ -378,32 +249,6 @@ def _is_bridged(provider: str, model: str, base: str, tools: object) -> bool:
         model=model, custom_llm_provider=provider, tools=tools, api_base=base
     )
     return bool(info.get("mode") == "responses")
-
-
-def _older(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A message for a server of OpenAI's first protocol: without its later role, and no nulls."""
-    if message.get("role") == "developer":
-        message = {**message, "role": "system"}
-    if None not in message.values():
-        return message
-    return {name: value for name, value in message.items() if value is not None}
-
-
-def _has_address_of_file(message: Mapping[str, Any]) -> bool:
-    """Whether litellm would fetch a file for it: what a caller names is not ours to open."""
-    content = message.get("content")
-    return any(
-        isinstance(file := part.get("file"), Mapping)
-        and str(file.get("file_id")).startswith(_ADDRESSES)
-        for part in (content if isinstance(content, list) else ())
-    )
-
-
-def _copied(value: Any) -> Any:
-    """JSON that may be changed without changing the original: litellm writes into what it gets."""
-    if isinstance(value, dict):
-        return {name: _copied(item) for name, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _lower(headers: Mapping[str, Any]) -> dict[str, str]:

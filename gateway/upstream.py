@@ -142,9 +142,9 @@ class Upstream:
         # An explicit model gets its provider's own words, unless the field is of our own making.
         may_drop = request.is_routed or request.protocol.wire != wires.CHAT
         if may_drop:
-            dropped = target.unsupported(fields)
+            dropped = target.dialect.unsupported(fields)
             if request.protocol.wire != wires.CHAT:
-                dropped += target.strangers(fields)
+                dropped += target.dialect.strangers(fields, target.profile.params)
             for name in dropped:
                 del fields[name]
         if request.stream:
@@ -154,7 +154,7 @@ class Upstream:
             messages = _for_litellm(messages, fields, target)
         body: Mapping[str, Any] = {"model": target.model, "messages": messages}
         if is_fast:
-            body = target.chat_body({**body, **target.chat_fields(fields)})
+            body = target.dialect.body({**body, **target.dialect.fields(fields)})
         else:
             body = {**body, **fields}
         return Call(request, target, wires.CHAT, is_fast, body, tuple(dropped))

@@ -8,18 +8,22 @@ from typing import Any
 
 from pyarrow import dataset
 
-from gateway import delivery, export, spool_files
+from gateway import export
 from gateway.feedback import Feedback
 from gateway.listing import Listing
-from gateway.spool_files import Event
-from tests.log_fixtures import a_client, a_record, new_id
+from tests.log_fixtures import a_client, a_record, deliver
 
 FORMATS = ("parquet", "csv", "jsonl")
 
 
 def log(url: str, records: list[dict[str, Any]], *, max_len: int = 10**6) -> None:
     """Deliver the records, as a writer of its own does."""
-    asyncio.run(_deliver(url, records, max_len))
+
+    async def write() -> None:
+        async with a_client(url) as redis:
+            await deliver(redis, records, max_len=max_len)
+
+    asyncio.run(write())
 
 
 def judge(url: str, decision_id: str, score: float) -> None:
@@ -71,20 +75,3 @@ def rows(out: Path, format: str | None = None) -> list[dict[str, Any]]:
                 return list(csv.DictReader(file, strict=True))
         case _:
             return [json.loads(line) for line in out.read_text("utf-8").splitlines()]
-
-
-async def _deliver(url: str, records: list[dict[str, Any]], max_len: int) -> None:
-    async with a_client(url) as redis:
-        position, writer = 0, new_id()
-        for start in range(0, len(records), 100):
-            events = [
-                Event(seq=start + n, kind="end", id=record["id"], text=spool_files.to_json(record))
-                for n, record in enumerate(records[start : start + 100], 1)
-            ]
-            position, failed = await delivery.deliver(
-                *(redis, writer, events),
-                after=position,
-                stream_max_len=max_len,
-                detail_ttl_s=60,
-            )
-            assert (position, failed) == (events[-1].seq, 0)

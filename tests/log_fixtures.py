@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
-from gateway import spool_files
+from gateway import delivery, spool_files
 from gateway.decision_log import DecisionLog
 from gateway.embedded_redis import binary
 from gateway.redis_connection import connect
+from gateway.spool_files import Event
 
 
 class Server:
@@ -185,6 +186,23 @@ def begin(log: DecisionLog, record: dict[str, Any]) -> None:
 
 def end(log: DecisionLog, record: dict[str, Any]) -> None:
     log.end(record["id"], spool_files.to_json(record))
+
+
+async def deliver(redis: Any, records: list[dict[str, Any]], *, max_len: int = 10**6) -> None:
+    """As a writer of its own does."""
+    position, writer = 0, uuid.uuid4().hex
+    for start in range(0, len(records), 100):
+        events = [
+            Event(seq=start + n, kind="end", id=record["id"], text=spool_files.to_json(record))
+            for n, record in enumerate(records[start : start + 100], 1)
+        ]
+        position, failed = await delivery.deliver(
+            *(redis, writer, events),
+            after=position,
+            stream_max_len=max_len,
+            detail_ttl_s=60,
+        )
+        assert (position, failed) == (events[-1].seq, 0)
 
 
 async def delivered(log: DecisionLog, *, within_s: float = 10.0) -> None:

@@ -33,12 +33,13 @@ from tests.log_fixtures import (
     a_record,
     begin,
     begun,
+    deliver,
     delivered,
     end,
     stream_ids,
 )
 from tests.test_decision_log import as_set, summed
-from tests.test_listing import deliver, walk
+from tests.test_listing import walk
 
 shared_server, redis_url = log_fixtures.shared_server, log_fixtures.redis_url
 new_server = log_fixtures.new_server

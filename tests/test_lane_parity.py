@@ -616,7 +616,7 @@ def test_a_provider_is_reached_at_its_own_address(model: str) -> None:
     assert found.is_fast
     # As litellm resolves it, from the address it knows.
     _, _, _, home = litellm.get_llm_provider(model)
-    url = found.config.get_complete_url(
+    url = found.dialect.config.get_complete_url(
         api_base=home or HOMES[model],
         api_key=SECRET,
         model=found.model,

@@ -9,9 +9,8 @@ import pytest
 from gateway import rollups
 from gateway.ledger import Ledger
 from tests import log_fixtures
-from tests.log_fixtures import a_client, a_record
+from tests.log_fixtures import a_client, a_record, deliver
 from tests.test_decision_log import as_set, some_records, summed
-from tests.test_listing import deliver
 
 shared_server, redis_url = log_fixtures.shared_server, log_fixtures.redis_url
 pytestmark = pytest.mark.anyio

@@ -8,35 +8,16 @@ from typing import Any
 
 import pytest
 
-from gateway import delivery, spool_files
 from gateway.decision_log import DecisionLog
 from gateway.filters import BUCKETS, SHARED
 from gateway.listing import Listing, Page, id_order
-from gateway.spool_files import Event
 from tests import log_fixtures
-from tests.log_fixtures import a_client, a_record, end
+from tests.log_fixtures import a_client, a_record, deliver, end
 
 shared_server, redis_url = log_fixtures.shared_server, log_fixtures.redis_url
 pytestmark = pytest.mark.anyio
 
 INDEXES = "hydra:{hydra:decisions}:*index:*"
-
-
-async def deliver(redis: Any, records: list[dict[str, Any]], *, max_len: int = 10**6) -> None:
-    """As a writer of its own does."""
-    position, writer = 0, random.random()
-    for start in range(0, len(records), 100):
-        events = [
-            Event(seq=start + n, kind="end", id=record["id"], text=spool_files.to_json(record))
-            for n, record in enumerate(records[start : start + 100], 1)
-        ]
-        position, failed = await delivery.deliver(
-            *(redis, str(writer), events),
-            after=position,
-            stream_max_len=max_len,
-            detail_ttl_s=60,
-        )
-        assert (position, failed) == (events[-1].seq, 0)
 
 
 async def begun_by_an_earlier_version(redis: Any, records: list[dict[str, Any]]) -> None:

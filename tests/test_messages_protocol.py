@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 from gateway.errors import InvalidRequest
 from gateway.history import OURS
 from gateway.messages_answer import Stream, answer
-from gateway.messages_request import native_only, to_chat
+from gateway.messages_native import native_only
+from gateway.messages_request import to_chat
 
 Fields = dict[str, Any]
 

@@ -14,8 +14,7 @@ from upstream_stub import UpstreamStub
 
 from gateway.decision_log import DecisionLog
 from tests import log_fixtures
-from tests.log_fixtures import a_client, a_record, delivered, end
-from tests.test_listing import deliver
+from tests.log_fixtures import a_client, a_record, deliver, delivered, end
 
 shared_server, redis_url = log_fixtures.shared_server, log_fixtures.redis_url
 new_server = log_fixtures.new_server

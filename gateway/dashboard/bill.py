@@ -7,13 +7,25 @@ where its sum is that charge.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from gateway import money
+from gateway import costing, money
 from gateway.decision import Usage
 from gateway.price import Price
 
 _MTOK = Decimal(1_000_000)
+_WORDS: Final = {
+    "input_usd_per_mtok": "prompt",
+    "cached_input_usd_per_mtok": "prompt, read from the cache",
+    "cache_write_usd_per_mtok": "prompt, written to the cache",
+    "cache_write_1h_usd_per_mtok": "prompt, written for an hour",
+    "audio_input_usd_per_mtok": "audio in",
+    "image_input_usd_per_mtok": "image in",
+    "output_usd_per_mtok": "answer",
+    "reasoning_usd_per_mtok": "reasoning",
+    "audio_output_usd_per_mtok": "audio out",
+    "image_output_usd_per_mtok": "image out",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,34 +64,14 @@ def usage_of(record: Mapping[str, Any]) -> Usage | None:
 def lines(usage: Usage, price: Price) -> tuple[Line, ...]:
     """The kinds that there are tokens of, then the fees."""
     rates = price.tier(usage.prompt, usage.service).rates
-    long = min(usage.cache_write_1h, usage.cache_write)
-    prompt = max(0, usage.prompt - usage.cached - usage.cache_write)
-    audio_in = min(max(0, usage.audio - usage.audio_output), prompt)
-    image_in = min(usage.image_input, prompt - audio_in)
-    reasoning = min(usage.reasoning, usage.completion)
-    completion = usage.completion - reasoning
-    audio_out = min(usage.audio_output, completion)
-    image_out = min(usage.image_output, completion - audio_out)
-    tokens = (
-        ("prompt", prompt - audio_in - image_in, "input_usd_per_mtok"),
-        ("prompt, read from the cache", usage.cached, "cached_input_usd_per_mtok"),
-        ("prompt, written to the cache", usage.cache_write - long, "cache_write_usd_per_mtok"),
-        ("prompt, written for an hour", long, "cache_write_1h_usd_per_mtok"),
-        ("audio in", audio_in, "audio_input_usd_per_mtok"),
-        ("image in", image_in, "image_input_usd_per_mtok"),
-        ("answer", completion - audio_out - image_out, "output_usd_per_mtok"),
-        ("reasoning", reasoning, "reasoning_usd_per_mtok"),
-        ("audio out", audio_out, "audio_output_usd_per_mtok"),
-        ("image out", image_out, "image_output_usd_per_mtok"),
-    )
     fees = (
         ("web searches", usage.web_searches, price.web_search_usd or Decimal(0)),
         ("request", 1, price.request_usd),
     )
     return (
         *(
-            _line(what, count, rates.billed(kind), int(_MTOK))
-            for what, count, kind in tokens
+            _line(_WORDS[kind], count, rates.billed(kind), int(_MTOK))
+            for kind, count in costing.tokens(usage).items()
             if count
         ),
         *(_line(what, count, usd, 1) for what, count, usd in fees if count and usd),
